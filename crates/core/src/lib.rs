@@ -1,0 +1,26 @@
+//! The vocabulary of swegym: what an instance, a patch, a trajectory, a verdict and an event are.
+//!
+//! Everything here is plain data: no files, no network, no async, no command line. Every other crate
+//! speaks in these types, and the ones that reach disk carry a `schema_version`.
+
+mod chat;
+mod event;
+mod failure;
+mod ids;
+mod instance;
+mod patch;
+mod record;
+mod trajectory;
+mod verdict;
+
+pub use chat::{ChatRequest, Completion, Message, Role, ToolCall, ToolCallFunction, ToolSpec, Usage};
+pub use event::{Event, EventKind, RunCounts};
+pub use failure::{Boundary, Failure};
+pub use ids::{CommitId, IdError, InstanceId, RepoName, RolloutKey};
+pub use instance::{Environment, Grading, Instance, Problem, RowError, TestCommand};
+pub use patch::Patch;
+pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
+pub use trajectory::{ExitStatus, Step, TRAJECTORY_SCHEMA_VERSION, Trajectory};
+pub use verdict::{
+    PatchOutcome, TestGroup, TestStatus, TestStatuses, TestsReport, VERDICT_SCHEMA_VERSION, Verdict,
+};

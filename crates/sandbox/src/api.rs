@@ -1,0 +1,267 @@
+//! What a sandbox can do, whatever it runs on.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use swegym_images::Image;
+
+use crate::SandboxError;
+
+/// Makes sandboxes.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// Makes a sandbox: the files of the image, a writable layer, limits. Nothing runs in it yet.
+    ///
+    /// # Errors
+    /// [`SandboxError::Create`] names the step that the kernel refused.
+    async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError>;
+
+    /// Limits that this backend cannot enforce on this machine, one sentence each; empty when all hold.
+    fn unenforced(&self) -> Vec<String>;
+}
+
+/// An isolated place where commands run. Dropping it destroys it: every process inside is killed and its
+/// writable layer is gone.
+#[async_trait]
+pub trait Sandbox: Send + Sync {
+    /// Runs a command and waits for it. A command that fails, is killed or runs out of time is an
+    /// [`ExecOutput`], not an error.
+    ///
+    /// Processes that the command leaves behind live on until the sandbox is destroyed, unless the command ran
+    /// into its time limit: then its whole process tree is killed, also what it double-forked.
+    ///
+    /// # Errors
+    /// [`SandboxError::Start`] when it cannot be started, [`SandboxError::Gone`] when the sandbox is gone.
+    async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError>;
+
+    /// Reads a regular file, at most `limit` bytes of it.
+    ///
+    /// # Errors
+    /// [`SandboxError::File`] when it is not there, not a regular file, or not readable.
+    async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, SandboxError>;
+
+    /// Writes a file, replacing its content and keeping its mode; missing parent folders are made.
+    ///
+    /// # Errors
+    /// [`SandboxError::File`] when the path is not a regular file, not writable, or the disk limit is reached.
+    async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), SandboxError>;
+
+    /// Destroys it and waits until its processes, mounts and cgroups are gone.
+    ///
+    /// # Errors
+    /// [`SandboxError::Io`] when the launcher cannot be reached.
+    async fn destroy(self: Box<Self>) -> Result<(), SandboxError>;
+}
+
+/// What a sandbox is made from.
+#[derive(Debug, Clone)]
+pub struct SandboxSpec {
+    /// Its files, environment and working directory.
+    pub image: Image,
+    /// Where written files go.
+    pub upper: Upper,
+    /// Limits on everything inside together.
+    pub limits: Limits,
+    /// What it can reach.
+    pub network: Network,
+    /// Host folders seen inside at another place: (host path, path inside, writable).
+    pub extra_binds: Vec<(PathBuf, PathBuf, bool)>,
+}
+
+/// Where the files go that are written inside.
+#[derive(Debug, Clone)]
+pub enum Upper {
+    /// Into memory; gone with the sandbox. [`Limits::disk_bytes`] holds.
+    Memory,
+    /// Into this empty folder of the host, which stays: how layers are made. No limit on size.
+    Folder(PathBuf),
+}
+
+/// Limits on everything inside a sandbox together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory, tmpfs files included.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Bytes written into [`Upper::Memory`].
+    pub disk_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 4 << 30,
+            processes: 1024,
+            disk_bytes: 2 << 30,
+        }
+    }
+}
+
+/// What a sandbox can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Network {
+    /// Its own loopback, nothing else.
+    None,
+    /// Whatever the host reaches. For building images.
+    Host,
+}
+
+/// A command to run.
+#[derive(Debug, Clone)]
+pub struct ExecRequest {
+    /// Program (found through `PATH` of the command's environment) and arguments.
+    pub argv: Vec<String>,
+    /// Working directory; the image's when `None`.
+    pub cwd: Option<String>,
+    /// Added to the image's environment, over it.
+    pub env: BTreeMap<String, String>,
+    /// Standard input; `/dev/null` when `None`.
+    pub stdin: Option<Vec<u8>>,
+    /// Wall time after which its process tree is killed.
+    pub time_limit: Duration,
+    /// How much of its output is kept.
+    pub output_limit: OutputLimit,
+    /// Whether standard error goes into the same stream as standard output, in order.
+    pub merge_stderr: bool,
+}
+
+impl ExecRequest {
+    /// A program with arguments; 60 seconds, 1 MiB of output kept, streams apart.
+    pub fn new<S: Into<String>>(argv: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            argv: argv.into_iter().map(Into::into).collect(),
+            cwd: None,
+            env: BTreeMap::new(),
+            stdin: None,
+            time_limit: Duration::from_secs(60),
+            output_limit: OutputLimit {
+                head: 512 << 10,
+                tail: 512 << 10,
+            },
+            merge_stderr: false,
+        }
+    }
+
+    /// A script for `bash -c`.
+    pub fn shell(script: impl Into<String>) -> Self {
+        Self::new(["bash".to_owned(), "-c".to_owned(), script.into()])
+    }
+
+    /// With another working directory.
+    #[must_use]
+    pub fn in_folder(mut self, cwd: impl Into<String>) -> Self {
+        self.cwd = Some(cwd.into());
+        self
+    }
+
+    /// With another time limit.
+    #[must_use]
+    pub fn within(mut self, time_limit: Duration) -> Self {
+        self.time_limit = time_limit;
+        self
+    }
+
+    /// With this standard input.
+    #[must_use]
+    pub fn with_stdin(mut self, stdin: impl Into<Vec<u8>>) -> Self {
+        self.stdin = Some(stdin.into());
+        self
+    }
+
+    /// With standard error in the same stream as standard output.
+    #[must_use]
+    pub fn merged(mut self) -> Self {
+        self.merge_stderr = true;
+        self
+    }
+
+    /// Keeping this much of each output stream.
+    #[must_use]
+    pub fn keeping(mut self, output_limit: OutputLimit) -> Self {
+        self.output_limit = output_limit;
+        self
+    }
+}
+
+/// How many bytes of an output stream are kept: the first `head` and the last `tail`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputLimit {
+    /// Bytes kept from the beginning.
+    pub head: usize,
+    /// Bytes kept from the end.
+    pub tail: usize,
+}
+
+/// What a command printed on one stream.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Captured {
+    /// The beginning.
+    pub head: Vec<u8>,
+    /// The end, where `head` did not hold everything.
+    pub tail: Vec<u8>,
+    /// Bytes between the two that were thrown away.
+    pub dropped: u64,
+}
+
+impl Captured {
+    /// What was kept, with a line in between that says how much is missing, if anything is.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.head.clone();
+        if self.dropped > 0 {
+            bytes.extend_from_slice(format!("\n[... {} bytes left out ...]\n", self.dropped).as_bytes());
+        }
+        bytes.extend_from_slice(&self.tail);
+        bytes
+    }
+
+    /// [`Self::to_bytes`] as text, with replacement characters where it is not UTF-8.
+    pub fn to_text(&self) -> String {
+        String::from_utf8_lossy(&self.to_bytes()).into_owned()
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExecStatus {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal.
+    Signaled(i32),
+    /// It ran into its wall-time limit and was killed.
+    TimedOut,
+    /// The memory limit of the sandbox killed it.
+    OutOfMemory,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone)]
+pub struct ExecOutput {
+    /// How it ended.
+    pub status: ExecStatus,
+    /// Standard output (and standard error, when merged).
+    pub stdout: Captured,
+    /// Standard error; empty when merged.
+    pub stderr: Captured,
+    /// Wall time.
+    pub wall: Duration,
+    /// User and system time of the command and the children it waited for.
+    pub cpu: Duration,
+}
+
+impl ExecOutput {
+    /// Whether it exited with 0.
+    pub fn success(&self) -> bool {
+        self.status == ExecStatus::Exited(0)
+    }
+
+    /// Exit code, where it exited by itself.
+    pub fn exit_code(&self) -> Option<i32> {
+        match self.status {
+            ExecStatus::Exited(code) => Some(code),
+            _ => None,
+        }
+    }
+}
