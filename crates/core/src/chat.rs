@@ -26,11 +26,7 @@ pub struct Message {
     #[serde(default, deserialize_with = "null_is_empty")]
     pub content: String,
     /// Calls that the assistant makes.
-    #[serde(
-        default,
-        skip_serializing_if = "Vec::is_empty",
-        deserialize_with = "null_is_default"
-    )]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub tool_calls: Vec<ToolCall>,
     /// For role `tool`: the call that this is the result of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -43,13 +39,7 @@ pub struct Message {
 impl Message {
     /// A message of plain text.
     pub fn text(role: Role, content: impl Into<String>) -> Self {
-        Self {
-            role,
-            content: content.into(),
-            tool_calls: Vec::new(),
-            tool_call_id: None,
-            name: None,
-        }
+        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None, name: None }
     }
 
     /// The result of a tool call.
@@ -63,10 +53,7 @@ impl Message {
 
     /// An assistant message that makes calls.
     pub fn calling(content: impl Into<String>, tool_calls: Vec<ToolCall>) -> Self {
-        Self {
-            tool_calls,
-            ..Self::text(Role::Assistant, content)
-        }
+        Self { tool_calls, ..Self::text(Role::Assistant, content) }
     }
 }
 
@@ -97,15 +84,8 @@ pub struct ToolCallFunction {
 impl ToolCall {
     /// A call with arguments given as a JSON value.
     pub fn new(id: impl Into<String>, name: impl Into<String>, arguments: &Value) -> Self {
-        let function = ToolCallFunction {
-            name: name.into(),
-            arguments: arguments.to_string(),
-        };
-        Self {
-            id: id.into(),
-            kind: function_type(),
-            function,
-        }
+        let function = ToolCallFunction { name: name.into(), arguments: arguments.to_string() };
+        Self { id: id.into(), kind: function_type(), function }
     }
 }
 

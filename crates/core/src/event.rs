@@ -45,11 +45,6 @@ pub enum EventKind {
         /// Rollouts that were committed before.
         already_done: usize,
     },
-    /// An image is asked for and not in the store.
-    ImageBuildStarted {
-        /// The instance that needs it.
-        instance_id: InstanceId,
-    },
     /// An image is ready.
     ImageReady {
         /// The instance that needs it.

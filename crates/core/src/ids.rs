@@ -89,17 +89,11 @@ impl RepoName {
 fn path_part(text: &str, what: &str) -> Result<(), String> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_-.+=@".contains(&b);
     if text.is_empty() || text.len() > 200 {
-        Err(format!(
-            "{what} must have 1 to 200 characters, not {}",
-            text.len()
-        ))
+        Err(format!("{what} must have 1 to 200 characters, not {}", text.len()))
     } else if text.starts_with(['.', '-']) {
         Err(format!("{what} `{}` must not start with `.` or `-`", clip(text)))
     } else if let Some(bad) = text.chars().find(|c| !u8::try_from(*c).is_ok_and(allowed)) {
-        Err(format!(
-            "{what} `{}` has the character {bad:?}, which is not allowed",
-            clip(text)
-        ))
+        Err(format!("{what} `{}` has the character {bad:?}, which is not allowed", clip(text)))
     } else {
         Ok(())
     }
@@ -130,18 +124,7 @@ mod tests {
 
     #[test]
     fn identifiers_cannot_leave_their_folder() {
-        for bad in [
-            "",
-            ".",
-            "..",
-            "a/b",
-            "../x",
-            "a\0b",
-            "-rf",
-            "a b",
-            "ü",
-            &"x".repeat(201),
-        ] {
+        for bad in ["", ".", "..", "a/b", "../x", "a\0b", "-rf", "a b", "ü", &"x".repeat(201)] {
             assert!(InstanceId::new(bad).is_err(), "{bad:?} must be refused");
         }
         for good in ["getmoto__moto-7612", "a.b+c=d@e", "owner__repo.0a1b2c3d.func__x"] {
@@ -151,10 +134,7 @@ mod tests {
 
     #[test]
     fn repository_names_have_two_parts() {
-        assert_eq!(
-            RepoName::new("Project-MONAI/MONAI").unwrap().folder(),
-            "Project-MONAI__MONAI"
-        );
+        assert_eq!(RepoName::new("Project-MONAI/MONAI").unwrap().folder(), "Project-MONAI__MONAI");
         for bad in ["moto", "a/b/c", "/b", "a/", "../b"] {
             assert!(RepoName::new(bad).is_err(), "{bad:?} must be refused");
         }
@@ -163,12 +143,7 @@ mod tests {
     #[test]
     fn commits_are_full_and_lower_case() {
         assert!(CommitId::new("a".repeat(40)).is_ok());
-        for bad in [
-            "HEAD".to_owned(),
-            "A".repeat(40),
-            "a".repeat(39),
-            "--upload-pack=x".to_owned(),
-        ] {
+        for bad in ["HEAD".to_owned(), "A".repeat(40), "a".repeat(39), "--upload-pack=x".to_owned()] {
             assert!(CommitId::new(bad).is_err());
         }
     }

@@ -83,10 +83,7 @@ impl Instance {
         let base_commit: CommitId = id(&row, "base_commit")?;
         let fail_to_pass = test_list(&row, "FAIL_TO_PASS")?;
         if fail_to_pass.is_empty() {
-            return Err(wrong(
-                "FAIL_TO_PASS",
-                "is empty: without a test to turn, nothing can be resolved",
-            ));
+            return Err(wrong("FAIL_TO_PASS", "is empty: without a test to turn, nothing can be resolved"));
         }
         Ok(Self {
             problem: Problem {
@@ -95,11 +92,7 @@ impl Instance {
                 base_commit: base_commit.clone(),
                 problem_statement: text(&row, "problem_statement")?.to_owned(),
             },
-            environment: Environment {
-                repo,
-                base_commit,
-                version: version(&row)?,
-            },
+            environment: Environment { repo, base_commit, version: version(&row)? },
             grading: Grading {
                 patch: text(&row, "patch")?.into(),
                 test_patch: text(&row, "test_patch")?.into(),
@@ -122,10 +115,7 @@ impl Instance {
 }
 
 fn wrong(field: &str, message: impl Into<String>) -> RowError {
-    RowError {
-        field: field.to_owned(),
-        message: message.into(),
-    }
+    RowError { field: field.to_owned(), message: message.into() }
 }
 
 fn get<'a>(row: &'a Map<String, Value>, field: &str) -> Result<&'a Value, RowError> {
@@ -134,9 +124,7 @@ fn get<'a>(row: &'a Map<String, Value>, field: &str) -> Result<&'a Value, RowErr
 
 fn text<'a>(row: &'a Map<String, Value>, field: &str) -> Result<&'a str, RowError> {
     let value = get(row, field)?;
-    value
-        .as_str()
-        .ok_or_else(|| wrong(field, format!("must be a string, not {}", kind_of(value))))
+    value.as_str().ok_or_else(|| wrong(field, format!("must be a string, not {}", kind_of(value))))
 }
 
 fn id<T: TryFrom<String, Error = crate::IdError>>(
@@ -151,10 +139,7 @@ fn version(row: &Map<String, Value>) -> Result<String, RowError> {
     match get(row, "version")? {
         Value::String(version) => Ok(version.clone()),
         Value::Number(version) => Ok(version.to_string()),
-        other => Err(wrong(
-            "version",
-            format!("must be a string, not {}", kind_of(other)),
-        )),
+        other => Err(wrong("version", format!("must be a string, not {}", kind_of(other)))),
     }
 }
 
@@ -165,10 +150,7 @@ fn test_list(row: &Map<String, Value>, field: &str) -> Result<Vec<String>, RowEr
         list => Vec::<String>::deserialize(list).map_err(|error| error.to_string()),
     };
     list.map_err(|error| {
-        wrong(
-            field,
-            format!("must be a list of test ids, or a string holding one as JSON: {error}"),
-        )
+        wrong(field, format!("must be a list of test ids, or a string holding one as JSON: {error}"))
     })
 }
 
@@ -198,9 +180,7 @@ mod tests {
     }
 
     fn parse(value: Value) -> Result<Instance, RowError> {
-        let Value::Object(map) = value else {
-            panic!("rows are objects")
-        };
+        let Value::Object(map) = value else { panic!("rows are objects") };
         Instance::from_row(map)
     }
 
@@ -209,10 +189,7 @@ mod tests {
         let instance = parse(row()).unwrap();
         assert_eq!(instance.grading.fail_to_pass, ["t.py::a"]);
         assert_eq!(instance.grading.pass_to_pass, ["t.py::b", "t.py::b"]);
-        assert_eq!(
-            serde_json::to_string(instance.to_row()).unwrap(),
-            row().to_string()
-        );
+        assert_eq!(serde_json::to_string(instance.to_row()).unwrap(), row().to_string());
     }
 
     #[test]
@@ -240,9 +217,6 @@ mod tests {
     fn a_missing_column_is_named() {
         let mut bad = row();
         bad.as_object_mut().unwrap().shift_remove("test_patch");
-        assert_eq!(
-            parse(bad).unwrap_err().to_string(),
-            "field `test_patch`: is missing"
-        );
+        assert_eq!(parse(bad).unwrap_err().to_string(), "field `test_patch`: is missing");
     }
 }

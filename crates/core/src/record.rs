@@ -28,6 +28,13 @@ pub struct Timings {
     pub eval_ms: u64,
 }
 
+impl Timings {
+    /// All parts together.
+    pub fn total_ms(&self) -> u64 {
+        self.setup_ms.saturating_add(self.agent_ms).saturating_add(self.eval_ms)
+    }
+}
+
 /// `rollout.json`: written last and atomically; its existence commits the rollout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RolloutRecord {

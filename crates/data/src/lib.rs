@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Every on-disk format: instance sets, predictions, run directories, event logs, exports.
+//!
+//! All calls block; asynchronous callers run them on a thread for blocking work. What is read may be hostile or
+//! cut off anywhere; what is written appears whole or not at all.
+
+mod atomic;
+mod error;
+mod event_log;
+mod export;
+mod instances;
+mod predictions;
+mod rows;
+mod run_config;
+mod run_dir;
+mod run_view;
+
+pub use atomic::{AtomicFile, digest_file, write_atomic};
+pub use error::{DataError, Difference};
+pub use event_log::{EventLog, read_events};
+pub use export::{Export, export_predictions, export_sft};
+pub use instances::{load_instances, write_instances};
+pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predictions};
+pub use run_config::{RUN_SCHEMA_VERSION, RunConfig};
+pub use run_dir::{CommitInfo, RolloutFiles, RunDir};
+pub use run_view::RunView;

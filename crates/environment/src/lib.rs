@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Environment specs, and building images from them: interpreter and packages with `uv`, the repository at a
+//! base commit and nothing of its later history, and what installing the repository adds.
+//!
+//! Package installers are hostile: they run in sandboxes, and what runs third-party code cannot write to the
+//! cache that other builds use.
+
+mod builder;
+mod error;
+mod git;
+mod index;
+mod layers;
+mod sdist;
+mod spec;
+mod uv;
+
+pub use builder::{BuilderConfig, BuiltImage, ImageBuilder, NetworkSettings};
+pub use error::EnvironmentError;
+pub use git::{Author, GitRepository, find_repository};
+pub use index::{PackageIndex, PinnedFile};
+pub use sdist::unpack_sdist;
+pub use spec::{EnvironmentSpec, Specs};
+pub use uv::Python;

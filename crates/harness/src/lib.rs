@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The harness: puts a patch onto a fresh tree, runs the tests of the instance and grades what they print.
+//!
+//! Parsing and grading are pure. What runs in the sandbox is hostile: its log is bytes that may hold anything, and
+//! files that the tests depend on are brought back to what they were before it is run.
+
+mod apply;
+mod directives;
+mod evaluate;
+mod git;
+mod grade;
+mod parsers;
+mod patch_paths;
+mod report;
+mod test_files;
+
+pub use apply::apply_patch;
+pub use directives::{directives, test_command};
+pub use evaluate::{EvalLimits, Evaluation, evaluate};
+pub use grade::{grade, is_resolved};
+pub use parsers::{ParserName, parse};
+pub use report::instance_report;

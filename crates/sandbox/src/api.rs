@@ -92,11 +92,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            memory_bytes: 4 << 30,
-            processes: 1024,
-            disk_bytes: 2 << 30,
-        }
+        Self { memory_bytes: 4 << 30, processes: 1024, disk_bytes: 2 << 30 }
     }
 }
 
@@ -137,10 +133,7 @@ impl ExecRequest {
             env: BTreeMap::new(),
             stdin: None,
             time_limit: Duration::from_secs(60),
-            output_limit: OutputLimit {
-                head: 512 << 10,
-                tail: 512 << 10,
-            },
+            output_limit: OutputLimit { head: 512 << 10, tail: 512 << 10 },
             merge_stderr: false,
         }
     }

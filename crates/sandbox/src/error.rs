@@ -76,11 +76,6 @@ impl From<&SandboxError> for Failure {
         if let SandboxError::Io(cause) = error {
             message.push_str(&format!(": {cause}"));
         }
-        Self {
-            boundary: Boundary::Sandbox,
-            kind: kind.to_owned(),
-            message,
-            retryable,
-        }
+        Self { boundary: Boundary::Sandbox, kind: kind.to_owned(), message, retryable }
     }
 }

@@ -5,9 +5,14 @@
 
 mod api;
 mod error;
+mod local;
 
 pub use api::{
     Backend, Captured, ExecOutput, ExecRequest, ExecStatus, Limits, Network, OutputLimit, Sandbox,
     SandboxSpec, Upper,
 };
 pub use error::SandboxError;
+pub use local::{
+    LeftoverReport, Level, LocalBackend, LocalConfig, Probe, SANDBOX_UID, clean_leftovers, host_base,
+    host_package_masks, launcher_main, layer_owner, probe,
+};

@@ -1,0 +1,6 @@
+//! Rollouts of scripted policies on small repositories of the host.
+
+mod patch;
+mod rollout;
+mod support;
+mod tools;

@@ -1,0 +1,177 @@
+//! The command line as it is typed. What it means is worked out in `settings` and the commands.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Turn real software tasks into training environments for coding agents
+#[derive(Debug, Parser)]
+#[command(name = "swegym", version, propagate_version = true, max_term_width = 100)]
+pub(crate) struct Cli {
+    /// Print nothing but data and errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole pipeline on real code: plant bugs, roll out, verify
+    ///
+    /// Takes real packages, builds their images, plants bugs that their tests find, rolls out the built-in
+    /// policies `gold` and `noop` (and a model, when one is given), verifies every patch in a fresh sandbox and
+    /// prints a table. Run it again to resume.
+    ///
+    /// Example: swegym quickstart --model my-model --base-url http://localhost:8000/v1
+    Quickstart(QuickstartArgs),
+    /// Roll out a policy on instances and verify its patches
+    ///
+    /// Example: swegym rollout -i tasks.jsonl --repos repos --specs specs.json --model my-model --base-url
+    /// http://localhost:8000/v1 -j 16 -k 4
+    Rollout(RolloutArgs),
+    /// Verify predictions by running tests
+    ///
+    /// Example: swegym eval -i tasks.jsonl --repos repos --specs specs.json --predictions preds.jsonl -j 8
+    Eval(EvalArgs),
+    /// Check what this machine can do, and say how to mend what it cannot
+    ///
+    /// Example: swegym doctor --clean
+    Doctor(DoctorArgs),
+}
+
+/// Flags of `quickstart`.
+#[derive(Debug, Args)]
+pub(crate) struct QuickstartArgs {
+    /// Folder for instances, repositories and runs
+    #[arg(short, long, default_value = "swegym-quickstart", value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Rollouts at once [default: number of processors]
+    #[arg(short, long, value_parser = at_least_one)]
+    pub(crate) jobs: Option<usize>,
+    /// Seed of the choice of bugs
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+/// Flags of `rollout`.
+#[derive(Debug, Args)]
+pub(crate) struct RolloutArgs {
+    #[command(flatten)]
+    pub(crate) set: InstanceArgs,
+    /// Built-in policy, in place of a model
+    #[arg(long, value_enum, conflicts_with = "model", required_unless_present = "model")]
+    pub(crate) policy: Option<BuiltinPolicy>,
+    /// Script of the policy `scripted`: a JSON list of assistant messages, or an object instance id -> list
+    #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"))]
+    pub(crate) script: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    /// Rollouts of each instance
+    #[arg(short = 'k', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) samples: u32,
+    /// Steps after which a rollout ends
+    #[arg(long, default_value_t = 100)]
+    pub(crate) max_steps: usize,
+    /// Tokens (prompts and answers together) after which a rollout ends
+    #[arg(long)]
+    pub(crate) max_tokens: Option<u64>,
+    /// Seconds after which a rollout ends
+    #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+/// Flags of `eval`.
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    #[command(flatten)]
+    pub(crate) set: InstanceArgs,
+    /// Predictions (JSONL, JSON list or JSON object), or `gold` for the instances' own patches, or `empty`
+    #[arg(long, value_name = "FILE|gold|empty")]
+    pub(crate) predictions: String,
+}
+
+/// What is worked on, and where the results go.
+#[derive(Debug, Args)]
+pub(crate) struct InstanceArgs {
+    /// Instances: SWE-Gym or SWE-bench rows, JSONL or a JSON list
+    #[arg(short, long = "instance", required = true, value_name = "FILE")]
+    pub(crate) instances: Vec<PathBuf>,
+    /// Folder of git repositories: `owner__name` or `owner/name`, bare or not
+    #[arg(long, value_name = "DIR")]
+    pub(crate) repos: PathBuf,
+    /// Environment specs (JSON: repository -> version -> spec)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) specs: PathBuf,
+    /// Work on this instance alone (repeatable)
+    #[arg(long, value_name = "ID")]
+    pub(crate) only: Vec<String>,
+    /// Work on the first N instances
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Run directory [default: runs/<policy>]
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// Rollouts at once [default: number of processors]
+    #[arg(short, long, value_parser = at_least_one)]
+    pub(crate) jobs: Option<usize>,
+    /// Seconds that the tests of one instance may take
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    pub(crate) eval_timeout: u64,
+}
+
+/// A model behind an OpenAI-compatible endpoint. The key comes from `OPENAI_API_KEY` and from nowhere else.
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    /// Model to ask for
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// Address of the endpoint, such as http://localhost:8000/v1 [env: OPENAI_BASE_URL]
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub(crate) base_url: Option<String>,
+    /// Sampling temperature [default: the endpoint's]
+    #[arg(long, requires = "model")]
+    pub(crate) temperature: Option<f64>,
+}
+
+/// Policies that need no model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BuiltinPolicy {
+    /// Applies the known fix by ordinary tool calls.
+    Gold,
+    /// Ends at once.
+    Noop,
+    /// Plays the answers of `--script`.
+    Scripted,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Remove what killed processes left behind
+    #[arg(long)]
+    pub(crate) clean: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// Form of data on stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be at least 1".to_owned()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}

@@ -1,0 +1,23 @@
+//! One file a verb.
+
+mod doctor;
+mod eval;
+mod inputs;
+mod policies;
+mod quickstart;
+mod rollout;
+mod runs;
+
+use crate::args::Command;
+use crate::exit::Exit;
+use crate::printer::Printer;
+
+/// Runs a command.
+pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<Exit> {
+    match command {
+        Command::Quickstart(args) => Box::pin(quickstart::run(args, printer)).await,
+        Command::Rollout(args) => Box::pin(rollout::run(args, printer)).await,
+        Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
+        Command::Doctor(args) => doctor::run(&args, printer).await,
+    }
+}

@@ -1,0 +1,81 @@
+//! `swegym rollout`: a policy on instances.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use swegym_agent::ScaffoldConfig;
+use swegym_runner::ScaffoldSolver;
+
+use super::inputs;
+use super::policies::{self, NamedPolicy};
+use super::runs::{Run, conclude};
+use crate::args::RolloutArgs;
+use crate::engine::{Engine, cancelled_by_signals, default_jobs};
+use crate::exit::Exit;
+use crate::printer::Printer;
+
+/// Runs the command.
+pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let inputs = inputs::load(&args.set)?;
+    let policy = match args.policy {
+        Some(builtin) => policies::builtin(builtin, args.script.as_deref(), &inputs.specs)?,
+        None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
+    };
+    let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
+    let config = ScaffoldConfig {
+        max_steps: args.max_steps,
+        max_tokens: args.max_tokens,
+        time_limit: Duration::from_secs(args.timeout),
+        ..ScaffoldConfig::default()
+    };
+    let cancel = cancelled_by_signals(printer)?;
+    let engine = Engine::start(printer).await?;
+    let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
+    let run = Run {
+        settings: settings(&policy, &config),
+        solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),
+        name: policy.name,
+        folder: folder.clone(),
+        digests: inputs.digests,
+        instances: inputs.instances,
+        samples: args.samples,
+        jobs: args.set.jobs.unwrap_or_else(default_jobs),
+        eval_time: Duration::from_secs(args.set.eval_timeout),
+    };
+    let ended = run.execute(engine.backend, images, &cancel, printer).await?;
+    Ok(conclude(&ended, &folder, printer))
+}
+
+/// The name of a policy as a folder: models are often named `owner/model`.
+pub(crate) fn folder_name(policy: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = policy.replace('/', "__").chars().map(plain).collect();
+    name.trim_start_matches('.').to_owned()
+}
+
+/// What of a policy and its scaffold belongs into `run.toml`.
+pub(crate) fn settings(policy: &NamedPolicy, config: &ScaffoldConfig) -> toml::Table {
+    let mut settings = policy.settings.clone();
+    let number = |value: u64| toml::Value::from(i64::try_from(value).unwrap_or(i64::MAX));
+    settings.insert("policy".to_owned(), policy.name.as_str().into());
+    settings.insert("scaffold".to_owned(), "codeact".into());
+    settings.insert("max_steps".to_owned(), number(config.max_steps as u64));
+    settings.insert("timeout".to_owned(), number(config.time_limit.as_secs()));
+    if let Some(tokens) = config.max_tokens {
+        settings.insert("max_tokens".to_owned(), number(tokens));
+    }
+    settings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::folder_name;
+
+    #[test]
+    fn model_names_become_one_folder() {
+        assert_eq!(folder_name("Qwen/Qwen3-8B"), "Qwen__Qwen3-8B");
+        assert_eq!(folder_name("../../etc x:y"), "__..__etc_x_y");
+    }
+}

@@ -1,0 +1,61 @@
+//! Exit codes, all of them. `docs/cli.md` repeats this list for users.
+
+use std::process::ExitCode;
+
+use crate::printer::Printer;
+
+/// How the program ends when nothing is wrong with how it was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// 0: done. An unresolved instance is a result.
+    Done,
+    /// 3: some rollouts or evaluations could not be executed, or `quickstart` did not see what it must.
+    Incomplete,
+    /// 130: stopped by Ctrl-C or SIGTERM; the same command resumes.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Done => Self::SUCCESS,
+            Exit::Incomplete => Self::from(3),
+            Exit::Interrupted => Self::from(130),
+        }
+    }
+}
+
+/// A defect of this program, as opposed to a fault of the user, the machine or the input: exit code 70.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; this is a defect of swegym")]
+pub(crate) struct Defect(pub(crate) String);
+
+/// Tells the user what went wrong and what to do: exit code 1, or 70 for a defect. Usage errors exit with 2 and
+/// come from the argument parser.
+pub(crate) fn fail(printer: &Printer, error: &anyhow::Error) -> ExitCode {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1) {
+        // Transparent errors repeat the text of what they wrap.
+        let cause = cause.to_string();
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    printer.error(&format!("failed to {message}"));
+    for hint in hints(error) {
+        printer.hint(&hint);
+    }
+    ExitCode::from(if error.is::<Defect>() { 70 } else { 1 })
+}
+
+fn hints(error: &anyhow::Error) -> Vec<String> {
+    let of_cause = |cause: &(dyn std::error::Error + 'static)| {
+        let data = cause.downcast_ref::<swegym_data::DataError>().map(swegym_data::DataError::hints);
+        let environment =
+            || cause.downcast_ref::<swegym_environment::EnvironmentError>().map(|error| error.hints());
+        let sandbox = || cause.downcast_ref::<swegym_sandbox::SandboxError>().map(|error| error.hints());
+        let runner = || cause.downcast_ref::<swegym_runner::RunnerError>().map(|error| error.hints());
+        data.or_else(environment).or_else(sandbox).or_else(runner)
+    };
+    error.chain().find_map(of_cause).unwrap_or_default()
+}

@@ -1,0 +1,51 @@
+//! What the environment of this process says. The only place that reads it.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use swegym_environment::NetworkSettings;
+
+/// Folder of everything that can be made again: images, downloads, `uv`. `SWEGYM_CACHE`.
+pub(crate) const CACHE: &str = "SWEGYM_CACHE";
+/// Address of the model endpoint, where no flag gives one. `OPENAI_BASE_URL`.
+pub(crate) const BASE_URL: &str = "OPENAI_BASE_URL";
+/// Key of the model endpoint. `OPENAI_API_KEY`.
+pub(crate) const API_KEY: &str = "OPENAI_API_KEY";
+/// Variables that name a package index, first one first.
+const INDEX: [&str; 3] = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
+/// Variables that package installers get, besides the index.
+const INSTALLER: [&str; 9] = [
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "NO_PROXY",
+    "http_proxy",
+    "https_proxy",
+    "all_proxy",
+    "no_proxy",
+    "UV_INDEX_STRATEGY",
+];
+
+/// A variable that is set and not empty.
+pub(crate) fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// The cache folder: `SWEGYM_CACHE`, else `swegym` in the user's cache folder.
+pub(crate) fn cache_folder() -> anyhow::Result<PathBuf> {
+    let in_home = || variable("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    let user_cache = variable("XDG_CACHE_HOME").map(PathBuf::from).or_else(in_home);
+    let folder = variable(CACHE).map(PathBuf::from).or_else(|| user_cache.map(|cache| cache.join("swegym")));
+    let folder = folder.with_context(|| format!("find a cache folder: neither {CACHE} nor HOME is set"))?;
+    std::path::absolute(&folder).with_context(|| format!("find the cache folder `{}`", folder.display()))
+}
+
+/// How package installers reach the network.
+pub(crate) fn network() -> NetworkSettings {
+    let index = INDEX.into_iter().find_map(variable);
+    let env: BTreeMap<_, _> =
+        INSTALLER.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?))).collect();
+    NetworkSettings { index, env }
+}

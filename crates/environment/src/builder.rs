@@ -1,0 +1,281 @@
+//! Images of instances: base of the host, packages, repository, install; each a layer that others share.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::Serialize;
+use swegym_core::{CommitId, Environment, Instance, InstanceId};
+use swegym_images::{Begin, HostBind, Image, ImageConfig, Layer, LayerBuild, LayerStore, Recipe};
+use swegym_sandbox::Backend;
+use tokio::sync::{Mutex, OnceCell};
+
+use crate::git::{GitRepository, find_repository};
+use crate::layers::{PackagesStep, TESTBED, VENV, build_install, build_packages, build_repository};
+use crate::uv::{Python, UV_VERSION, ensure_uv, find_python};
+use crate::{EnvironmentError, EnvironmentSpec, PackageIndex, Specs};
+
+/// Raised when a build step changes, so that layers built before are not taken for its result.
+const RECIPE_VERSION: u32 = 1;
+/// Install commands of specs call `pip`; this one runs on Python 3.7 and later.
+const PIP: &str = "pip==24.0";
+
+/// What build sandboxes need to know of the network: the address of an index, proxies.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkSettings {
+    /// Address of the package index, where the user's settings name one.
+    pub index: Option<String>,
+    /// Variables for package installers, such as `HTTPS_PROXY`.
+    pub env: BTreeMap<String, String>,
+}
+
+/// What an [`ImageBuilder`] works with.
+#[derive(Debug, Clone)]
+pub struct BuilderConfig {
+    /// Folder for downloads, `uv` and its cache.
+    pub cache: PathBuf,
+    /// Environment specs.
+    pub specs: Specs,
+    /// Folder of git repositories.
+    pub repos: PathBuf,
+    /// How package installers reach the network.
+    pub network: NetworkSettings,
+    /// Uid and gid that sandboxes map their root to, where the host user is root.
+    pub owner: Option<(u32, u32)>,
+    /// Parts of the host that every image shows, and folders of them that it shows empty.
+    pub host: (Vec<HostBind>, Vec<PathBuf>),
+}
+
+/// An image, and whether every layer of it was there before.
+#[derive(Debug, Clone)]
+pub struct BuiltImage {
+    /// The image.
+    pub image: Image,
+    /// Whether nothing had to be built.
+    pub reused: bool,
+}
+
+/// Builds images of instances, or finds them in the store.
+pub struct ImageBuilder {
+    config: BuilderConfig,
+    store: LayerStore,
+    backend: Arc<dyn Backend>,
+    index: PackageIndex,
+    uv: OnceCell<PathBuf>,
+    pythons: Mutex<HashMap<String, Python>>,
+}
+
+impl ImageBuilder {
+    /// A builder over this store and backend.
+    ///
+    /// # Errors
+    /// When the HTTP client cannot be set up.
+    pub fn new(
+        config: BuilderConfig,
+        store: LayerStore,
+        backend: Arc<dyn Backend>,
+    ) -> Result<Self, EnvironmentError> {
+        let index = PackageIndex::new(config.network.index.clone(), config.cache.join("downloads"))?;
+        Ok(Self { config, store, backend, index, uv: OnceCell::new(), pythons: Mutex::default() })
+    }
+
+    /// The specs that it builds by.
+    pub fn specs(&self) -> &Specs {
+        &self.config.specs
+    }
+
+    /// The package index that it fetches from.
+    pub fn index(&self) -> &PackageIndex {
+        &self.index
+    }
+
+    /// The image of an instance.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] says which step failed.
+    pub async fn image(&self, instance: &Instance) -> Result<BuiltImage, EnvironmentError> {
+        self.image_of(&instance.environment, instance.id()).await
+    }
+
+    /// The image of an environment, with the further packages that the spec has for `instance_id`.
+    ///
+    /// # Errors
+    /// [`EnvironmentError`] says which step failed.
+    pub async fn image_of(
+        &self,
+        environment: &Environment,
+        instance_id: &InstanceId,
+    ) -> Result<BuiltImage, EnvironmentError> {
+        let spec = self.config.specs.get(environment)?;
+        let python = self.python(&spec.python).await?;
+        let mut image = self.base(&python);
+        let (packages, packages_reused) =
+            self.packages(&image, &python, &spec.packages_of(instance_id)).await?;
+        let (repository, repository_reused) = self.repository(&image, environment).await?;
+        image.layers = vec![packages, repository];
+        let install_reused = self.install(&mut image, spec).await?;
+        Ok(BuiltImage { image, reused: packages_reused && repository_reused && install_reused })
+    }
+
+    /// Finds an interpreter of this machine.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::NoPython`] when there is none.
+    pub async fn python(&self, version: &str) -> Result<Python, EnvironmentError> {
+        let mut known = self.pythons.lock().await;
+        if let Some(python) = known.get(version) {
+            return Ok(python.clone());
+        }
+        let python = find_python(self.uv().await?, version).await?;
+        known.insert(version.to_owned(), python.clone());
+        Ok(python)
+    }
+
+    async fn uv(&self) -> Result<&PathBuf, EnvironmentError> {
+        self.uv.get_or_try_init(|| ensure_uv(&self.config.cache, &self.index)).await
+    }
+
+    fn base(&self, python: &Python) -> Image {
+        let (mut binds, mut masks) = self.config.host.clone();
+        if !binds.iter().any(|bind| python.prefix.starts_with(&bind.path)) {
+            binds.push(HostBind { path: python.prefix.clone() });
+        }
+        masks
+            .extend(python.packages.iter().filter(|path| !masks.contains(path)).cloned().collect::<Vec<_>>());
+        let path = format!("{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        let env = [
+            ("PATH", path.as_str()),
+            ("VIRTUAL_ENV", VENV),
+            ("HOME", "/root"),
+            ("USER", "root"),
+            ("LANG", "C.UTF-8"),
+            ("TERM", "dumb"),
+            // A file edited twice within a second, to the same size, would run as its stale bytecode.
+            ("PYTHONDONTWRITEBYTECODE", "1"),
+        ];
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        Image { layers: Vec::new(), config: ImageConfig { env, workdir: TESTBED.into(), binds, masks } }
+    }
+
+    async fn packages(
+        &self,
+        base: &Image,
+        python: &Python,
+        packages: &[String],
+    ) -> Result<(Layer, bool), EnvironmentError> {
+        let mut packages = packages.to_vec();
+        if !packages.iter().any(|package| package.starts_with("pip==")) {
+            packages.push(PIP.to_owned());
+        }
+        let recipe = recipe("packages", &(RECIPE_VERSION, UV_VERSION, python, &packages))?;
+        let build = match self.begin(&recipe).await? {
+            Begin::Ready(layer) => return Ok((layer, true)),
+            Begin::Build(build) => build,
+        };
+        let cache_root = self.uv_cache(&build)?;
+        let mut network_env = self.config.network.env.clone();
+        network_env.insert("UV_DEFAULT_INDEX".to_owned(), self.index.address().await?.to_owned());
+        let step = PackagesStep {
+            uv: self.uv().await?,
+            cache_root: &cache_root,
+            python: &python.executable,
+            packages: &packages,
+            network_env: &network_env,
+        };
+        build_packages(&*self.backend, base, &build, &step).await?;
+        commit(build).await
+    }
+
+    /// The cache of `uv` lies at the path that sandboxes see it at, below a folder that can be one of their
+    /// layers, and belongs to their root.
+    fn uv_cache(&self, build: &LayerBuild) -> Result<PathBuf, EnvironmentError> {
+        let root = self.config.cache.join("uv-cache");
+        let folder = root.join("opt/uv-cache");
+        if !folder.is_dir() {
+            std::fs::create_dir_all(&folder).map_err(|source| EnvironmentError::Io {
+                action: "make",
+                path: folder.clone(),
+                source,
+            })?;
+            build.own_tree(&root)?;
+        }
+        Ok(root)
+    }
+
+    async fn repository(
+        &self,
+        base: &Image,
+        environment: &Environment,
+    ) -> Result<(Layer, bool), EnvironmentError> {
+        let commit_id = &environment.base_commit;
+        let recipe = recipe("repository", &(RECIPE_VERSION, &environment.repo, commit_id))?;
+        let build = match self.begin(&recipe).await? {
+            Begin::Ready(layer) => return Ok((layer, true)),
+            Begin::Build(build) => build,
+        };
+        let source = self.source(environment, commit_id).await?;
+        build_repository(&*self.backend, base, &build, (&source, commit_id)).await?;
+        commit(build).await
+    }
+
+    async fn source(
+        &self,
+        environment: &Environment,
+        commit: &CommitId,
+    ) -> Result<GitRepository, EnvironmentError> {
+        let missing = |message: String| EnvironmentError::Repository {
+            repo: environment.repo.to_string(),
+            commit: commit.to_string(),
+            message,
+        };
+        let repos = &self.config.repos;
+        let source = find_repository(repos, &environment.repo)
+            .ok_or_else(|| missing(format!("`{}` does not hold the repository", repos.display())))?;
+        if source.has_commit(commit).await {
+            Ok(source)
+        } else {
+            Err(missing(format!("`{}` does not have the commit", source.path().display())))
+        }
+    }
+
+    /// Adds the layer of the install command, where the spec has one.
+    async fn install(&self, image: &mut Image, spec: &EnvironmentSpec) -> Result<bool, EnvironmentError> {
+        let Some(command) = &spec.install_repo else { return Ok(true) };
+        let below: Vec<&str> = image.layers.iter().map(|layer| layer.id.as_str()).collect();
+        let recipe = recipe("install", &(RECIPE_VERSION, below, command))?;
+        let (layer, reused) = match self.begin(&recipe).await? {
+            Begin::Ready(layer) => (layer, true),
+            Begin::Build(build) => {
+                build_install(&*self.backend, image, &build, command).await?;
+                commit(build).await?
+            }
+        };
+        image.layers.push(layer);
+        Ok(reused)
+    }
+
+    async fn begin(&self, recipe: &Recipe) -> Result<Begin, EnvironmentError> {
+        let (store, recipe) = (self.store.clone(), recipe.clone());
+        Ok(blocking(move || store.begin(&recipe)).await??)
+    }
+}
+
+async fn commit(build: LayerBuild) -> Result<(Layer, bool), EnvironmentError> {
+    Ok((blocking(move || build.commit()).await??, false))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, EnvironmentError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| EnvironmentError::Build {
+        step: "wait for the layer store".to_owned(),
+        message: error.to_string(),
+    })
+}
+
+fn recipe(kind: &str, inputs: &impl Serialize) -> Result<Recipe, EnvironmentError> {
+    Recipe::new(kind, inputs).map_err(|error| EnvironmentError::Build {
+        step: "write the recipe".to_owned(),
+        message: error.to_string(),
+    })
+}

@@ -1,0 +1,154 @@
+//! Errors of building images.
+
+use std::io;
+use std::path::PathBuf;
+
+use swegym_core::{Boundary, Failure};
+use swegym_images::StoreError;
+use swegym_sandbox::SandboxError;
+
+/// What kept an image from being built.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EnvironmentError {
+    /// The specs file cannot be read.
+    #[error("read the environment specs `{}`: {message}", path.display())]
+    Specs {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// There is no spec for a repository and version.
+    #[error("find the environment spec of `{repo}` version `{version}`: {}", known_versions(known))]
+    NoSpec {
+        /// Repository.
+        repo: String,
+        /// Version.
+        version: String,
+        /// Versions of the repository that have one.
+        known: Vec<String>,
+    },
+    /// No package index is known.
+    #[error("find a package index: {message}")]
+    NoIndex {
+        /// What was tried.
+        message: String,
+    },
+    /// A file could not be had from the package index.
+    #[error("fetch `{file}` from the package index: {message}")]
+    Fetch {
+        /// Name of the file.
+        file: String,
+        /// What happened.
+        message: String,
+    },
+    /// A source distribution is malformed or tries to leave its folder.
+    #[error("unpack `{file}`: {message}")]
+    Unpack {
+        /// Name of the file.
+        file: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// No interpreter of a version is to be had.
+    #[error("find Python `{version}`: {message}")]
+    NoPython {
+        /// The version asked for.
+        version: String,
+        /// What `uv` said.
+        message: String,
+    },
+    /// The repository is not in the repositories folder, or lacks the commit.
+    #[error("find commit `{commit}` of `{repo}`: {message}")]
+    Repository {
+        /// Repository.
+        repo: String,
+        /// The commit asked for.
+        commit: String,
+        /// What is missing.
+        message: String,
+    },
+    /// A build step in a sandbox failed.
+    #[error("build the image: {step}: {message}")]
+    Build {
+        /// The step, such as `install packages`.
+        step: String,
+        /// End of its output.
+        message: String,
+    },
+    /// A program of the host failed or is missing.
+    #[error("run `{program}`: {message}")]
+    Program {
+        /// The program.
+        program: String,
+        /// What happened.
+        message: String,
+    },
+    /// A sandbox failed.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The layer store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file operation failed.
+    #[error("{action} `{}`", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl EnvironmentError {
+    /// What the user can do about it.
+    pub fn hints(&self) -> Vec<String> {
+        let hint = match self {
+            Self::NoSpec { .. } => "give a file that has it with `--specs`",
+            Self::NoIndex { .. } => {
+                "install pip (Debian: `apt install python3-pip`), or set UV_DEFAULT_INDEX to the address of an index"
+            }
+            Self::Fetch { .. } => {
+                "check the network and proxy settings; what was fetched before stays in the cache"
+            }
+            Self::NoPython { .. } => "install that version, for example with `uv python install` or pyenv",
+            Self::Repository { .. } => {
+                "`--repos DIR` holds git repositories as `owner__name` or `owner/name`; a full clone has every commit"
+            }
+            Self::Sandbox(error) => return error.hints(),
+            _ => return Vec::new(),
+        };
+        vec![hint.to_owned()]
+    }
+}
+
+impl From<&EnvironmentError> for Failure {
+    fn from(error: &EnvironmentError) -> Self {
+        let (kind, retryable) = match error {
+            EnvironmentError::Sandbox(error) => return error.into(),
+            EnvironmentError::NoSpec { .. } | EnvironmentError::Specs { .. } => ("image_spec", false),
+            EnvironmentError::NoPython { .. } => ("image_python", false),
+            EnvironmentError::Repository { .. } => ("image_repository", false),
+            EnvironmentError::Fetch { .. } | EnvironmentError::NoIndex { .. } => ("image_fetch", true),
+            EnvironmentError::Store(_) | EnvironmentError::Io { .. } => ("image_store", true),
+            _ => ("image_build", false),
+        };
+        let mut message = format!("failed to {error}");
+        if let Some(cause) = std::error::Error::source(error) {
+            message.push_str(&format!(": {cause}"));
+        }
+        Self { boundary: Boundary::Sandbox, kind: kind.to_owned(), message, retryable }
+    }
+}
+
+fn known_versions(known: &[String]) -> String {
+    if known.is_empty() {
+        "the specs do not have the repository".to_owned()
+    } else {
+        format!("the specs have {}", known.join(", "))
+    }
+}

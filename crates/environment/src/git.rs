@@ -1,0 +1,230 @@
+//! Git repositories of this machine, by the `git` program.
+//!
+//! A repository may be hostile: no configuration but its own is read, no hook and no lazy fetch runs.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use swegym_core::{CommitId, RepoName};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::EnvironmentError;
+
+/// Who and when of a commit; fixed, so that the same content has the same commit id everywhere.
+#[derive(Debug, Clone, Copy)]
+pub struct Author {
+    /// Name of author and committer.
+    pub name: &'static str,
+    /// Mail address of author and committer.
+    pub email: &'static str,
+    /// Date in git's form, such as `2024-01-01T00:00:00Z`.
+    pub date: &'static str,
+}
+
+/// A repository, bare or not.
+#[derive(Debug, Clone)]
+pub struct GitRepository {
+    path: PathBuf,
+}
+
+/// Finds a repository in a folder of repositories: `owner__name` or `owner/name`, with or without `.git`.
+pub fn find_repository(folder: &Path, repo: &RepoName) -> Option<GitRepository> {
+    let names = [repo.folder(), repo.as_str().to_owned()];
+    let candidates = names.iter().flat_map(|name| [name.clone(), format!("{name}.git")]);
+    let mut paths = candidates.map(|name| folder.join(name));
+    let found = paths.find(|path| path.join(".git").exists() || path.join("objects").is_dir());
+    found.map(|path| GitRepository { path })
+}
+
+impl GitRepository {
+    /// Makes an empty bare repository, or opens the one that is there.
+    ///
+    /// # Errors
+    /// When `git` fails.
+    pub async fn init_bare(path: &Path) -> Result<Self, EnvironmentError> {
+        let repository = Self { path: path.to_owned() };
+        if !path.join("objects").is_dir() {
+            std::fs::create_dir_all(path).map_err(|source| EnvironmentError::Io {
+                action: "make",
+                path: path.to_owned(),
+                source,
+            })?;
+            repository.git(&["init", "--quiet", "--bare", "--template="], &[], &[]).await?;
+        }
+        Ok(repository)
+    }
+
+    /// Where it lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether it has the commit.
+    pub async fn has_commit(&self, commit: &CommitId) -> bool {
+        self.git(&["cat-file", "-e", &format!("{commit}^{{commit}}")], &[], &[]).await.is_ok()
+    }
+
+    /// The tags that point to ancestors of `commit` (or to it), as lines `<object> <ref>`.
+    pub(crate) async fn past_tags(
+        &self,
+        commit: &CommitId,
+    ) -> Result<Vec<(String, String)>, EnvironmentError> {
+        let merged = format!("--merged={commit}");
+        let arguments = ["for-each-ref", &merged, "--format=%(objectname) %(refname)", "refs/tags"];
+        let text = self.git(&arguments, &[], &[]).await?;
+        let lines = text.lines().filter_map(|line| line.split_once(' '));
+        Ok(lines.map(|(object, name)| (object.to_owned(), name.to_owned())).collect())
+    }
+
+    /// Lines of the `shallow` file: commits whose parents the repository lacks.
+    pub(crate) async fn shallow_commits(&self) -> Result<Option<String>, EnvironmentError> {
+        let path = self.git(&["rev-parse", "--git-path", "shallow"], &[], &[]).await?;
+        Ok(std::fs::read_to_string(self.path.join(path.trim())).ok())
+    }
+
+    /// Writes a pack (and its index) with everything that the `roots` reach, and nothing else, into `folder`.
+    pub(crate) async fn pack_into(&self, roots: &[String], folder: &Path) -> Result<(), EnvironmentError> {
+        let base = folder.join("pack");
+        let base = base.to_string_lossy();
+        let mut input = roots.join("\n").into_bytes();
+        input.push(b'\n');
+        // Deltas that exist are reused; looking for new ones would take minutes on large repositories.
+        let arguments = ["pack-objects", "--quiet", "--revs", "--window=0", "--delta-base-offset", &base];
+        self.git(&arguments, &[], &input).await.map(drop)
+    }
+
+    /// Commits all files below `tree`, ignored ones too, as a root commit.
+    ///
+    /// # Errors
+    /// When `git` fails.
+    pub async fn commit_tree_of(
+        &self,
+        tree: &Path,
+        author: &Author,
+        message: &str,
+    ) -> Result<CommitId, EnvironmentError> {
+        let index = self.scratch_index()?;
+        let index = index.path().join("index").to_string_lossy().into_owned();
+        let tree = tree.to_string_lossy();
+        let environment = [("GIT_INDEX_FILE", index.as_str()), ("GIT_WORK_TREE", &tree)];
+        self.git(&["add", "--all", "--force", "."], &environment, &[]).await?;
+        self.commit_index(&index, author, message).await
+    }
+
+    /// Commits the tree of `base` with one file replaced, as a root commit: nothing in its history shows the
+    /// file as it was.
+    ///
+    /// # Errors
+    /// When `git` fails, or `base` has no such file.
+    pub async fn commit_with_file(
+        &self,
+        base: &CommitId,
+        (path, content): (&str, &[u8]),
+        author: &Author,
+        message: &str,
+    ) -> Result<CommitId, EnvironmentError> {
+        let index = self.scratch_index()?;
+        let index = index.path().join("index").to_string_lossy().into_owned();
+        let environment = [("GIT_INDEX_FILE", index.as_str())];
+        let entry = self.git(&["ls-tree", base.as_str(), "--", path], &[], &[]).await?;
+        let mode = entry.split(' ').next().unwrap_or_default().to_owned();
+        let blob = self.git(&["hash-object", "-w", "--no-filters", "--stdin"], &[], content).await?;
+        self.git(&["read-tree", base.as_str()], &environment, &[]).await?;
+        let update = format!("{mode},{},{path}", blob.trim());
+        self.git(&["update-index", "--cacheinfo", &update], &environment, &[]).await?;
+        self.commit_index(&index, author, message).await
+    }
+
+    /// Lets a ref keep `commit` from being thrown away.
+    ///
+    /// # Errors
+    /// When `git` fails.
+    pub async fn set_branch(&self, name: &str, commit: &CommitId) -> Result<(), EnvironmentError> {
+        self.git(&["update-ref", &format!("refs/heads/{name}"), commit.as_str()], &[], &[]).await.map(drop)
+    }
+
+    fn scratch_index(&self) -> Result<tempfile::TempDir, EnvironmentError> {
+        let failed =
+            |source| EnvironmentError::Io { action: "make a folder in", path: self.path.clone(), source };
+        tempfile::tempdir().map_err(failed)
+    }
+
+    async fn commit_index(
+        &self,
+        index: &str,
+        author: &Author,
+        message: &str,
+    ) -> Result<CommitId, EnvironmentError> {
+        let tree = self.git(&["write-tree"], &[("GIT_INDEX_FILE", index)], &[]).await?;
+        let identity = [
+            ("GIT_AUTHOR_NAME", author.name),
+            ("GIT_AUTHOR_EMAIL", author.email),
+            ("GIT_AUTHOR_DATE", author.date),
+            ("GIT_COMMITTER_NAME", author.name),
+            ("GIT_COMMITTER_EMAIL", author.email),
+            ("GIT_COMMITTER_DATE", author.date),
+        ];
+        let commit = self.git(&["commit-tree", tree.trim(), "-m", message], &identity, &[]).await?;
+        CommitId::new(commit.trim()).map_err(|error| EnvironmentError::Program {
+            program: "git".to_owned(),
+            message: error.to_string(),
+        })
+    }
+
+    async fn git(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        input: &[u8],
+    ) -> Result<String, EnvironmentError> {
+        let failed = |message: String| EnvironmentError::Program {
+            program: format!("git {}", arguments.first().unwrap_or(&"")),
+            message,
+        };
+        let mut command = Command::new("git");
+        command.args([
+            "-c",
+            "safe.directory=*",
+            "-c",
+            "core.hooksPath=/dev/null",
+            "-c",
+            "core.fsmonitor=false",
+        ]);
+        command.arg("-C").arg(&self.path).args(arguments);
+        for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_COMMON_DIR"] {
+            command.env_remove(name);
+        }
+        command.envs([
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_OPTIONAL_LOCKS", "0"),
+            ("LC_ALL", "C"),
+        ]);
+        command.envs(environment.iter().copied());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let output = run(command, input).await.map_err(|error| failed(error.to_string()))?;
+        if output.status.success() {
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        } else {
+            Err(failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+        }
+    }
+}
+
+async fn run(mut command: Command, input: &[u8]) -> io::Result<std::process::Output> {
+    let mut child = command.spawn()?;
+    let mut stdin = child.stdin.take();
+    let feed = async {
+        if let Some(stdin) = stdin.as_mut() {
+            // A program that does not read its input closes the pipe: its exit status tells the rest.
+            stdin.write_all(input).await.ok();
+        }
+        drop(stdin);
+    };
+    let ((), output) = tokio::join!(feed, child.wait_with_output());
+    output
+}

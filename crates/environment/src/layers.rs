@@ -1,0 +1,190 @@
+//! The steps that build layers, each in a sandbox whose writable layer becomes the layer.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use swegym_core::CommitId;
+use swegym_images::{Image, LayerBuild};
+use swegym_sandbox::{Backend, ExecRequest, ExecStatus, Limits, Network, OutputLimit, SandboxSpec, Upper};
+
+use crate::EnvironmentError;
+use crate::git::GitRepository;
+
+/// Where the repository lies in every image.
+pub(crate) const TESTBED: &str = "/testbed";
+/// Where the virtual environment lies in every image.
+pub(crate) const VENV: &str = "/opt/venv";
+/// Where build sandboxes see the folder of `uv`.
+const UV: &str = "/opt/uv";
+/// Where build sandboxes see the cache of `uv`.
+const UV_CACHE: &str = "/opt/uv-cache";
+
+const BUILD_TIME: Duration = Duration::from_secs(1800);
+const BUILD_LIMITS: Limits = Limits { memory_bytes: 8 << 30, processes: 4096, disk_bytes: 8 << 30 };
+
+/// What building the packages of an environment takes.
+pub(crate) struct PackagesStep<'a> {
+    /// Folder of the program `uv` on the host.
+    pub(crate) uv: &'a Path,
+    /// Folder of the host that holds the cache of `uv` at the path that build sandboxes see it at.
+    pub(crate) cache_root: &'a Path,
+    /// Interpreter, inside and outside.
+    pub(crate) python: &'a Path,
+    /// Pinned packages.
+    pub(crate) packages: &'a [String],
+    /// Index address, proxies: what the installer needs to know of the network.
+    pub(crate) network_env: &'a BTreeMap<String, String>,
+}
+
+/// A virtual environment with exactly these packages at [`VENV`].
+///
+/// First with wheels alone: that runs no third-party code, so it may write to the shared cache. Where a package
+/// has no wheel its installer must run; it sees the cache, but what it writes there is thrown away.
+pub(crate) async fn build_packages(
+    backend: &dyn Backend,
+    base: &Image,
+    build: &LayerBuild,
+    step: &PackagesStep<'_>,
+) -> Result<(), EnvironmentError> {
+    let requirements = step.packages.join("\n");
+    let mut env = step.network_env.clone();
+    env.extend(uv_env());
+    let venv = format!("{UV}/uv venv --quiet --no-project --python '{}' {VENV}", step.python.display());
+    let install = format!("{UV}/uv pip install --quiet --no-deps --python {VENV}/bin/python -r -");
+    let wheels_only = format!("{venv} && {install} --only-binary :all:");
+
+    let mut spec = build_spec(base.clone(), build, Network::Host);
+    spec.extra_binds.push((step.uv.to_owned(), UV.into(), false));
+    spec.extra_binds.push((step.cache_root.join(UV_CACHE.trim_start_matches('/')), UV_CACHE.into(), true));
+    if run(backend, &spec, "install packages", &wheels_only, &env, requirements.as_bytes()).await.is_err() {
+        // Names of packages without a wheel, or a passing fault of the network: either way this tells.
+        spec.extra_binds.pop();
+        let cache = swegym_images::Layer { id: "uv-cache".to_owned(), path: step.cache_root.to_owned() };
+        spec.image.layers.push(cache);
+        let script = format!("rm -rf {VENV} && {venv} && {install} && rm -rf {UV_CACHE}");
+        run(backend, &spec, "install packages", &script, &env, requirements.as_bytes()).await?;
+        remove(&build.files().join(UV_CACHE.trim_start_matches('/')))?;
+    }
+    // Starting the interpreter runs what packages put into .pth files: not where the cache is in reach.
+    let spec = build_spec(base.clone(), build, Network::None);
+    let script = format!("{VENV}/bin/python -m compileall -q -j 0 {VENV}/lib || true");
+    run(backend, &spec, "compile packages", &script, &BTreeMap::new(), b"").await
+}
+
+/// The repository at `commit`, with its past and nothing else, at [`TESTBED`].
+pub(crate) async fn build_repository(
+    backend: &dyn Backend,
+    base: &Image,
+    build: &LayerBuild,
+    (source, commit): (&GitRepository, &CommitId),
+) -> Result<(), EnvironmentError> {
+    let testbed = build.files().join(TESTBED.trim_start_matches('/'));
+    let git_dir = testbed.join(".git");
+    let packs = git_dir.join("objects/pack");
+    std::fs::create_dir_all(&packs).map_err(|source| EnvironmentError::Io {
+        action: "make",
+        path: packs.clone(),
+        source,
+    })?;
+    let tags = source.past_tags(commit).await?;
+    let roots: Vec<String> =
+        tags.iter().map(|(object, _)| object.clone()).chain([commit.to_string()]).collect();
+    source.pack_into(&roots, &packs).await?;
+    if let Some(shallow) = source.shallow_commits().await? {
+        let path = git_dir.join("shallow");
+        std::fs::write(&path, shallow).map_err(|source| EnvironmentError::Io {
+            action: "write",
+            path,
+            source,
+        })?;
+    }
+    build.own_tree(&testbed)?;
+    let refs: String = tags.iter().map(|(object, name)| format!("create {name} {object}\n")).collect();
+    let script = format!(
+        "set -e; cd {TESTBED}; export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+         git init --quiet --template=; git symbolic-ref HEAD refs/heads/main
+         git config user.name testbed; git config user.email testbed@localhost; git config gc.auto 0
+         git config core.checkStat minimal; git config core.trustctime false
+         git -c core.logAllRefUpdates=false update-ref --stdin
+         git -c core.logAllRefUpdates=false reset --quiet --hard {commit}"
+    );
+    let spec = build_spec(base.clone(), build, Network::None);
+    run(backend, &spec, "check out the repository", &script, &BTreeMap::new(), refs.as_bytes()).await
+}
+
+/// What installing the repository adds to the image.
+pub(crate) async fn build_install(
+    backend: &dyn Backend,
+    base: &Image,
+    build: &LayerBuild,
+    install: &str,
+) -> Result<(), EnvironmentError> {
+    let spec = build_spec(base.clone(), build, Network::None);
+    // What installing leaves beside the sources is no part of any patch, whatever the repository ignores.
+    let script = format!(
+        "cd {TESTBED} && {{ {install}\n}} && export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 &&
+         mkdir -p .git/info && git ls-files --others --exclude-standard --directory | sed 's|^|/|' >> .git/info/exclude"
+    );
+    // Without them pip would look for the network for a while, before it says what is missing.
+    let settings = [("PIP_NO_INDEX", "1"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1")];
+    let env = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    run(backend, &spec, "install the repository", &script, &env, b"").await
+}
+
+fn build_spec(image: Image, build: &LayerBuild, network: Network) -> SandboxSpec {
+    SandboxSpec {
+        image,
+        upper: Upper::Folder(build.files()),
+        limits: BUILD_LIMITS,
+        network,
+        extra_binds: Vec::new(),
+    }
+}
+
+fn uv_env() -> BTreeMap<String, String> {
+    let settings = [
+        ("UV_CACHE_DIR", UV_CACHE),
+        ("UV_LINK_MODE", "copy"),
+        ("UV_NO_CONFIG", "1"),
+        ("UV_PYTHON_DOWNLOADS", "never"),
+        ("UV_SYSTEM_CERTS", "1"),
+        ("UV_HTTP_TIMEOUT", "120"),
+    ];
+    settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+async fn run(
+    backend: &dyn Backend,
+    spec: &SandboxSpec,
+    step: &str,
+    script: &str,
+    env: &BTreeMap<String, String>,
+    stdin: &[u8],
+) -> Result<(), EnvironmentError> {
+    let sandbox = backend.create(spec).await?;
+    let keep = OutputLimit { head: 512, tail: 3 << 10 };
+    let mut request = ExecRequest::shell(script).in_folder("/").within(BUILD_TIME).merged().keeping(keep);
+    request.env.clone_from(env);
+    let output = sandbox.exec(&request.with_stdin(stdin)).await;
+    sandbox.destroy().await?;
+    let output = output?;
+    let ended = match output.status {
+        ExecStatus::Exited(0) => return Ok(()),
+        ExecStatus::Exited(code) => format!("exit code {code}"),
+        ExecStatus::Signaled(signal) => format!("killed by signal {signal}"),
+        ExecStatus::TimedOut => format!("not done after {} s", BUILD_TIME.as_secs()),
+        ExecStatus::OutOfMemory => "out of memory".to_owned(),
+    };
+    let message = format!("{ended}: {}", output.stdout.to_text().trim());
+    Err(EnvironmentError::Build { step: step.to_owned(), message })
+}
+
+fn remove(path: &PathBuf) -> Result<(), EnvironmentError> {
+    match std::fs::remove_dir_all(path) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(EnvironmentError::Io { action: "remove", path: path.clone(), source })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,112 @@
+//! `uv`, fetched once into the cache from the package index, pinned by hash, and the interpreters it finds.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tokio::process::Command;
+
+use crate::EnvironmentError;
+use crate::index::{PackageIndex, PinnedFile};
+
+/// The version that the pins below are of; part of every environment's recipe.
+pub(crate) const UV_VERSION: &str = "0.13.9";
+
+/// Both are linked statically, so they run on any Linux.
+const UV_WHEELS: [(&str, PinnedFile); 2] = [
+    (
+        "x86_64",
+        PinnedFile {
+            project: "uv",
+            file: "uv-0.13.9-py3-none-musllinux_1_1_x86_64.whl",
+            sha256: "2c45530751517d6c3bbc69a19473f6effe47cce047bede01ffd8af7ea7b36b25",
+        },
+    ),
+    (
+        "aarch64",
+        PinnedFile {
+            project: "uv",
+            file: "uv-0.13.9-py3-none-manylinux_2_17_aarch64.manylinux2014_aarch64.musllinux_1_1_aarch64.whl",
+            sha256: "5435c5ce14a56431208ca0996416d310f1598e8c2c8ba707688985a16bb82dbe",
+        },
+    ),
+];
+
+/// An interpreter of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Python {
+    /// The program, with symbolic links resolved.
+    pub executable: PathBuf,
+    /// Folder that it and its standard library lie in.
+    pub prefix: PathBuf,
+    /// Full version, such as `3.11.7`.
+    pub version: String,
+    /// Its own folders of installed packages, which instances must not see.
+    pub packages: Vec<PathBuf>,
+}
+
+/// Makes sure that `uv` lies in the cache, and gives its folder.
+pub(crate) async fn ensure_uv(cache: &Path, index: &PackageIndex) -> Result<PathBuf, EnvironmentError> {
+    let folder = cache.join(format!("uv-{UV_VERSION}"));
+    if folder.join("uv").is_file() {
+        return Ok(folder);
+    }
+    let arch = std::env::consts::ARCH;
+    let wheel =
+        UV_WHEELS.iter().find(|(name, _)| *name == arch).map(|(_, wheel)| wheel).ok_or_else(|| {
+            EnvironmentError::Program {
+                program: "uv".to_owned(),
+                message: format!("no pinned wheel for {arch}"),
+            }
+        })?;
+    let path = index.file(wheel).await?;
+    unpack(&path, &folder).map_err(|error| EnvironmentError::Unpack {
+        file: wheel.file.to_owned(),
+        message: error.to_string(),
+    })?;
+    Ok(folder)
+}
+
+fn unpack(wheel: &Path, folder: &Path) -> io::Result<()> {
+    let mut archive = zip::ZipArchive::new(File::open(wheel)?)?;
+    let mut program = archive.by_name(&format!("uv-{UV_VERSION}.data/scripts/uv"))?;
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    io::copy(&mut program, &mut file)?;
+    file.as_file().set_permissions(fs::Permissions::from_mode(0o755))?;
+    file.as_file().sync_all()?;
+    file.persist(folder.join("uv"))?;
+    Ok(())
+}
+
+/// Finds an interpreter of this machine.
+pub(crate) async fn find_python(uv: &Path, version: &str) -> Result<Python, EnvironmentError> {
+    let failed = |message: String| EnvironmentError::NoPython { version: version.to_owned(), message };
+    let mut find = Command::new(uv.join("uv"));
+    find.args([
+        "python",
+        "find",
+        "--system",
+        "--no-project",
+        "--no-config",
+        "--no-python-downloads",
+        version,
+    ]);
+    find.env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").current_dir("/");
+    let executable = output(find).await.map_err(failed)?;
+    let mut query = Command::new(executable.trim_end());
+    query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
+    let answer = output(query).await.map_err(failed)?;
+    serde_json::from_str(&answer).map_err(|error| failed(format!("the interpreter answers oddly: {error}")))
+}
+
+async fn output(mut command: Command) -> Result<String, String> {
+    let output = command.output().await.map_err(|error| error.to_string())?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "))
+    }
+}

@@ -1,0 +1,6 @@
+//! Log parsers: what a test run printed -> status of each test.
+
+mod name;
+mod pytest;
+
+pub use name::{ParserName, parse};

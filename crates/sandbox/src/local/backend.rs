@@ -1,0 +1,199 @@
+//! The owner's side: starting the launcher, and sandboxes through it.
+
+use std::fs::{self, File};
+use std::io::{self, Seek};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use nix::fcntl::{FcntlArg, SealFlag, fcntl};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use super::channel::Channel;
+use super::identity::Owner;
+use super::leftovers::{Scratch, clean_leftovers};
+use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
+use super::sandbox::LocalSandbox;
+use crate::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
+
+/// How long the launcher may take to answer for the first time.
+const LAUNCHER_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How the backend is started.
+#[derive(Debug, Clone)]
+pub struct LocalConfig {
+    /// A program that calls [`launcher_main`](super::launcher_main) when it gets `guest_args`.
+    pub guest_program: PathBuf,
+    /// Its arguments.
+    pub guest_args: Vec<String>,
+    /// A folder for small scratch files of this and later owners; made when it is not there.
+    pub state_dir: PathBuf,
+}
+
+/// Sandboxes on this machine: Linux namespaces, overlayfs and control groups.
+pub struct LocalBackend {
+    launcher: Arc<LauncherHandle>,
+    unenforced: Vec<String>,
+    next_sandbox: AtomicU64,
+}
+
+/// The launcher; it ends, and every sandbox with it, when this is dropped.
+pub(crate) struct LauncherHandle {
+    pub(crate) channel: Channel<LauncherReply>,
+}
+
+impl LocalBackend {
+    /// Starts the launcher, after removing what dead owners have left behind.
+    ///
+    /// # Errors
+    /// [`SandboxError::Launcher`] when it cannot be started.
+    pub async fn start(config: &LocalConfig) -> Result<Self, SandboxError> {
+        let failed = |what: &str, error: &dyn std::fmt::Display| SandboxError::Launcher {
+            message: format!("{what}: {error}"),
+        };
+        let state_dir = &config.state_dir;
+        fs::create_dir_all(state_dir).map_err(|error| failed("make the state folder", &error))?;
+        // What others left is no reason not to start.
+        let _ = clean_leftovers(state_dir);
+        let owner = Owner::new().map(Owner::name).map_err(|error| failed("name the owner", &error))?;
+        let scratch =
+            Scratch::make(state_dir, &owner).map_err(|error| failed("make the scratch folder", &error))?;
+        let channel = spawn(config).map_err(|error| failed("start its program", &error))?;
+        let begin = LauncherRequest::Begin { owner, scratch: scratch.folder().to_path_buf() };
+        match tokio::time::timeout(LAUNCHER_PATIENCE, channel.call(begin, &[])).await {
+            Ok(Ok((LauncherReply::Begun { unenforced }, _))) => Ok(Self {
+                launcher: Arc::new(LauncherHandle { channel }),
+                unenforced,
+                next_sandbox: AtomicU64::new(0),
+            }),
+            _ => Err(failed("wait for it", &"it ended or did not answer")),
+        }
+    }
+}
+
+/// Starts the launcher's program.
+fn spawn(config: &LocalConfig) -> io::Result<Channel<LauncherReply>> {
+    let (ours, theirs) = socket_pair()?;
+    let program = sealed_copy(&config.guest_program)?;
+    tokio::process::Command::new(format!("/proc/self/fd/{}", program.as_raw_fd()))
+        .arg0("swegym-sandbox")
+        .args(&config.guest_args)
+        .env_clear()
+        .current_dir("/")
+        .stdin(theirs)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .process_group(0)
+        .spawn()?;
+    Ok(Channel::open(ours)?.0)
+}
+
+/// A copy of the program in memory that nobody can change. Commands in a sandbox can reach the program of
+/// whoever starts them, and the sandboxes of an ordinary user have that user's rights on files.
+fn sealed_copy(program: &Path) -> io::Result<File> {
+    let mut source = File::open(program)?;
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut copy = File::from(memfd_create("swegym-sandbox", flags)?);
+    io::copy(&mut source, &mut copy)?;
+    copy.rewind()?;
+    let seals =
+        SealFlag::F_SEAL_SEAL | SealFlag::F_SEAL_SHRINK | SealFlag::F_SEAL_GROW | SealFlag::F_SEAL_WRITE;
+    fcntl(&copy, FcntlArg::F_ADD_SEALS(seals))?;
+    Ok(copy)
+}
+
+#[async_trait]
+impl Backend for LocalBackend {
+    async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
+        let (ours, theirs) = socket_pair()?;
+        let oom_counter = self.launch(create_spec(id, spec), theirs).await?;
+        let (channel, mut first) = Channel::open(ours)?;
+        // From here on dropping it destroys what there is of it.
+        let sandbox = LocalSandbox::new(
+            id,
+            channel,
+            Arc::clone(&self.launcher),
+            oom_counter,
+            spec.image.config.clone(),
+        );
+        match first.reply().await {
+            Ok((GuestReply::Ready, _)) => Ok(Box::new(sandbox)),
+            Ok((GuestReply::Failed(error), _)) => Err(error.into()),
+            _ => Err(SandboxError::Create {
+                step: "set up".to_owned(),
+                message: "it ended before it was ready".to_owned(),
+            }),
+        }
+    }
+
+    fn unenforced(&self) -> Vec<String> {
+        self.unenforced.clone()
+    }
+}
+
+impl LocalBackend {
+    async fn launch(&self, spec: CreateSpec, control: OwnedFd) -> Result<Option<PathBuf>, SandboxError> {
+        let request = LauncherRequest::Create(Box::new(spec));
+        match self.launcher.channel.call(request, &[control.as_fd()]).await {
+            Ok((LauncherReply::Created { oom_counter }, _)) => Ok(oom_counter),
+            Ok((LauncherReply::Failed(error), _)) => Err(error.into()),
+            _ => Err(SandboxError::Launcher { message: "it is gone".to_owned() }),
+        }
+    }
+}
+
+fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
+    let config = &spec.image.config;
+    CreateSpec {
+        sandbox,
+        layers: spec.image.layers.iter().map(|layer| layer.path.clone()).collect(),
+        binds: config.binds.iter().map(|bind| bind.path.clone()).collect(),
+        masks: config.masks.clone(),
+        extra_binds: spec.extra_binds.clone(),
+        upper: match &spec.upper {
+            Upper::Memory => None,
+            Upper::Folder(folder) => Some((folder.clone(), work_folder(folder))),
+        },
+        workdir: config.workdir.clone(),
+        host_network: spec.network == Network::Host,
+        memory_bytes: spec.limits.memory_bytes,
+        processes: spec.limits.processes,
+        disk_bytes: spec.limits.disk_bytes,
+    }
+}
+
+/// The kernel needs a folder on the same file system as the upper one.
+fn work_folder(upper: &Path) -> PathBuf {
+    let mut name = upper.file_name().unwrap_or_default().to_owned();
+    name.push(".work");
+    upper.with_file_name(name)
+}
+
+impl From<SetupError> for SandboxError {
+    fn from(SetupError { step, message }: SetupError) -> Self {
+        Self::Create { step, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn nobody_can_change_the_copy_of_the_guest_program() {
+        let mut program = tempfile::NamedTempFile::new().unwrap();
+        program.write_all(b"program").unwrap();
+        let copy = sealed_copy(program.path()).unwrap();
+        let path = format!("/proc/self/fd/{}", copy.as_raw_fd());
+        assert_eq!(fs::read(&path).unwrap(), b"program");
+        assert!(fs::write(&path, "changed").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"program");
+    }
+}

@@ -1,0 +1,220 @@
+//! Running a command, on the owner's side: its streams, its time limit, and what became of it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::{Gid, Uid, fchown, pipe2};
+use tokio::io::AsyncReadExt;
+use tokio::net::unix::pipe::Receiver;
+
+use super::capture::Capture;
+use super::cgroup::oom_kills;
+use super::channel::{Closed, Pending};
+use super::identity::layer_owner;
+use super::protocol::{Command, End, GuestReply, GuestRequest, memory_file};
+use super::sandbox::LocalSandbox;
+use crate::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, SandboxError};
+
+/// How long a sandbox may take to kill a command, before all of it is killed from outside.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+/// Bytes read at once; what a pipe holds by default.
+const CHUNK_BYTES: usize = 64 << 10;
+
+pub(super) async fn exec(sandbox: &LocalSandbox, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
+    let started = Instant::now();
+    let killed_before = oom_kills_of(sandbox);
+    let mut streams = Streams::open(request)?;
+    let pending = start(sandbox, request, &mut streams).await?;
+    let mut running = Running { sandbox, pending, ended: false };
+    let (reply, timed_out) = tokio::select! {
+        reply = running.reply() => (reply, false),
+        never = streams.pump() => match never {},
+        () = tokio::time::sleep(request.time_limit) => (running.kill(&mut streams).await, true),
+    };
+    let (stdout, stderr) = streams.finish();
+    let out_of_memory = oom_kills_of(sandbox) > killed_before;
+    let (status, cpu) = match reply {
+        Ok(GuestReply::NotStarted { message }) => return Err(start_error(request, message)),
+        Ok(GuestReply::Ended { cpu, .. }) if timed_out => (ExecStatus::TimedOut, cpu),
+        Ok(GuestReply::Ended { end, cpu }) => (status(end, out_of_memory), cpu),
+        _ if timed_out => (ExecStatus::TimedOut, Duration::ZERO),
+        _ if out_of_memory => (ExecStatus::OutOfMemory, Duration::ZERO),
+        _ => return Err(SandboxError::Gone),
+    };
+    Ok(ExecOutput { status, stdout, stderr, wall: started.elapsed(), cpu })
+}
+
+fn oom_kills_of(sandbox: &LocalSandbox) -> u64 {
+    sandbox.oom_counter.as_deref().map_or(0, oom_kills)
+}
+
+/// A command that lost a process to the memory limit and went on to succeed has done what it was asked.
+fn status(end: End, out_of_memory: bool) -> ExecStatus {
+    match end {
+        End::Exited(0) => ExecStatus::Exited(0),
+        _ if out_of_memory => ExecStatus::OutOfMemory,
+        End::Exited(code) => ExecStatus::Exited(code),
+        End::Signaled(signal) => ExecStatus::Signaled(signal),
+    }
+}
+
+fn start_error(request: &ExecRequest, message: String) -> SandboxError {
+    SandboxError::Start { program: request.argv.first().cloned().unwrap_or_default(), message }
+}
+
+/// Sends the command off, and closes our copies of its ends of the streams.
+async fn start(
+    sandbox: &LocalSandbox,
+    request: &ExecRequest,
+    streams: &mut Streams,
+) -> Result<Pending<GuestReply>, SandboxError> {
+    let mut env: BTreeMap<String, String> = sandbox.config.env.clone();
+    env.extend(request.env.clone());
+    let cwd = match &request.cwd {
+        Some(cwd) => sandbox.workdir().join(cwd),
+        None => sandbox.workdir().to_path_buf(),
+    };
+    let command = Command { argv: request.argv.clone(), env, cwd: cwd.to_string_lossy().into_owned() };
+    let theirs = std::mem::take(&mut streams.theirs);
+    let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(OwnedFd::as_fd).collect();
+    Ok(sandbox.channel.request(GuestRequest::Exec(Box::new(command)), &descriptors).await?)
+}
+
+/// A command that is killed when nobody waits for it any more.
+struct Running<'a> {
+    sandbox: &'a LocalSandbox,
+    pending: Pending<GuestReply>,
+    ended: bool,
+}
+
+impl Running<'_> {
+    async fn reply(&mut self) -> Result<GuestReply, Closed> {
+        let reply = self.pending.reply().await;
+        self.ended = true;
+        Ok(reply?.0)
+    }
+
+    /// Kills all that the command started, or the whole sandbox when that cannot be done from inside.
+    async fn kill(&mut self, streams: &mut Streams) -> Result<GuestReply, Closed> {
+        let sandbox = self.sandbox;
+        let killed = async {
+            let exec = self.pending.id;
+            let reply = sandbox.channel.call(GuestRequest::Kill { exec }, &[]).await?;
+            match reply {
+                (GuestReply::Killed { complete: true }, _) => self.reply().await,
+                _ => Err(Closed),
+            }
+        };
+        let killed = tokio::select! {
+            killed = tokio::time::timeout(KILL_PATIENCE, killed) => killed,
+            never = streams.pump() => match never {},
+        };
+        match killed {
+            Ok(Ok(reply)) => Ok(reply),
+            _ => {
+                self.ended = true;
+                let _ = sandbox.end().await;
+                Err(Closed)
+            }
+        }
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.sandbox.channel.notify(GuestRequest::Kill { exec: self.pending.id });
+        }
+    }
+}
+
+/// Nothing: what is never returned.
+enum Never {}
+
+/// The streams of a command.
+struct Streams {
+    stdout: Stream,
+    stderr: Option<Stream>,
+    /// The command's ends: standard input, output and error.
+    theirs: Vec<OwnedFd>,
+}
+
+impl Streams {
+    fn open(request: &ExecRequest) -> io::Result<Self> {
+        let stdin = match &request.stdin {
+            Some(bytes) => memory_file("stdin", bytes)?,
+            None => File::open("/dev/null")?,
+        };
+        let (stdout, their_stdout) = Stream::open(request.output_limit)?;
+        let (stderr, their_stderr) = if request.merge_stderr {
+            (None, their_stdout.try_clone()?)
+        } else {
+            let (stderr, theirs) = Stream::open(request.output_limit)?;
+            (Some(stderr), theirs)
+        };
+        Ok(Self { stdout, stderr, theirs: vec![stdin.into(), their_stdout, their_stderr] })
+    }
+
+    /// Reads whatever comes, for ever.
+    async fn pump(&mut self) -> Never {
+        match &mut self.stderr {
+            None => self.stdout.pump().await,
+            Some(stderr) => tokio::select! {
+                never = self.stdout.pump() => never,
+                never = stderr.pump() => never,
+            },
+        }
+    }
+
+    fn finish(self) -> (Captured, Captured) {
+        (self.stdout.finish(), self.stderr.map(Stream::finish).unwrap_or_default())
+    }
+}
+
+/// Our end of a pipe, and what came through it.
+struct Stream {
+    pipe: Receiver,
+    capture: Capture,
+    chunk: Vec<u8>,
+}
+
+impl Stream {
+    fn open(limit: OutputLimit) -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
+        if let Some((uid, gid)) = layer_owner() {
+            // Or `/dev/stdout` could not be opened inside.
+            fchown(&theirs, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+        }
+        let stream = Self {
+            pipe: Receiver::from_owned_fd(ours)?,
+            capture: Capture::new(limit),
+            chunk: vec![0; CHUNK_BYTES],
+        };
+        Ok((stream, theirs))
+    }
+
+    async fn pump(&mut self) -> Never {
+        while let Ok(length @ 1..) = self.pipe.read(&mut self.chunk).await {
+            self.capture.push(&self.chunk[..length]);
+        }
+        std::future::pending().await
+    }
+
+    /// Takes what is in the pipe now. Whoever still holds the other end may go on writing, so it stops after as
+    /// much as the pipe can hold.
+    fn finish(mut self) -> Captured {
+        let mut left = fcntl(&self.pipe, FcntlArg::F_GETPIPE_SZ)
+            .map_or(CHUNK_BYTES, |size| size.unsigned_abs() as usize);
+        while left > 0
+            && let Ok(length @ 1..) = nix::unistd::read(&self.pipe, &mut self.chunk)
+        {
+            self.capture.push(&self.chunk[..length]);
+            left = left.saturating_sub(length);
+        }
+        self.capture.finish()
+    }
+}

@@ -1,0 +1,89 @@
+//! Process 1 of a sandbox: sets it up, then starts commands and opens files for the owner.
+//!
+//! What runs inside is hostile, so init itself never waits for it: whatever can block is done by a process of
+//! its own. Init gives up every privilege before the first command, and cannot be traced or killed from inside.
+
+mod exec;
+mod files;
+mod kill;
+mod mounts;
+mod privileges;
+mod serve;
+mod skeleton;
+
+use std::fs::File;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use nix::fcntl::{OFlag, open};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socket};
+use nix::sys::stat::Mode;
+
+use super::cgroup::SandboxGroups;
+use super::protocol::{CreateSpec, Envelope, GuestReply, SetupError, Step, send};
+use super::sys;
+
+pub(crate) use mounts::STEP_OVERLAY;
+pub(crate) use mounts::STEP_PROC;
+
+/// What a sandbox needs to know of the launcher that forks it.
+pub(crate) struct Surroundings<'a> {
+    /// An empty folder of the host to mount things on.
+    pub(crate) mount_point: &'a Path,
+    pub(crate) groups: &'a SandboxGroups,
+    /// Whether the launcher may do what needs root.
+    pub(crate) privileged: bool,
+    /// User and group of the launcher.
+    pub(crate) ids: (u32, u32),
+}
+
+/// Sets the sandbox up in the new namespaces this process is in, and serves its owner until the end.
+pub(crate) fn run(control: OwnedFd, spec: &CreateSpec, surroundings: &Surroundings<'_>) -> ! {
+    if let Ok(control) = sys::keep_only(control) {
+        let (reply, oom_score) = match set_up(spec, surroundings) {
+            Ok(oom_score) => (GuestReply::Ready, Some(oom_score)),
+            Err(error) => (GuestReply::Failed(error), None),
+        };
+        let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
+        if let (Ok(()), Some(oom_score)) = (sent, oom_score) {
+            serve::serve(control, oom_score, spec.processes);
+        }
+    }
+    sys::exit_now(0)
+}
+
+/// Returns the file that says how ready init is to be killed for memory.
+fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, SetupError> {
+    detach()?;
+    surroundings.groups.join().step("join cgroup")?;
+    if !surroundings.privileged {
+        privileges::map_own_ids(surroundings.ids).step("map user ids")?;
+    }
+    // Only hides the names of the groups, and kernels may lack it.
+    let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
+    let oom_score =
+        File::options().write(true).open("/proc/self/oom_score_adj").step("open oom_score_adj")?;
+    let sysctls = mounts::make_root(spec, surroundings)?;
+    nix::unistd::sethostname("sandbox").step("set host name")?;
+    if !spec.host_network {
+        let probe = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
+        sys::set_loopback_up(probe.step("open socket")?.as_fd()).step("set loopback up")?;
+    }
+    if surroundings.privileged {
+        privileges::become_sandbox_user().step("map user ids")?;
+    }
+    privileges::give_up(&sysctls)?;
+    Ok(oom_score)
+}
+
+/// Cuts the ties to the launcher: its session, its streams and its signal handling.
+fn detach() -> Result<(), SetupError> {
+    nix::unistd::setsid().step("start session")?;
+    SigSet::from(Signal::SIGCHLD).thread_set_mask().step("block signals")?;
+    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).step("open /dev/null")?;
+    nix::unistd::dup2_stdin(&null).step("close stdin")?;
+    nix::unistd::dup2_stdout(&null).step("close stdout")?;
+    nix::unistd::dup2_stderr(&null).step("close stderr")
+}

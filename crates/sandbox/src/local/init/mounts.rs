@@ -1,0 +1,229 @@
+//! The file system of a sandbox.
+//!
+//! Everything is built in a tmpfs of this mount namespace, by short relative paths: the options of a mount
+//! must fit in a page, and a layer's name may hold any character. Only what goes into the finished tree, whose
+//! links are hostile, is looked up confined to it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
+use nix::unistd::pivot_root;
+
+use super::Surroundings;
+use super::skeleton::{self, NETWORK_FILES};
+use crate::local::identity::{SANDBOX_UID, as_sandbox_user};
+use crate::local::protocol::{CreateSpec, SetupError, Step};
+use crate::local::sys::attach_tree;
+
+/// Names of steps that `doctor` tells apart.
+pub(crate) const STEP_OVERLAY: &str = "mount overlay";
+pub(crate) const STEP_PROC: &str = "mount /proc";
+
+const FOLDERS: [&str; 8] = ["upper", "work", "skeleton", "layers", "empty", "root", "dev", "proc"];
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+const DEVICE_LINKS: [(&str, &str); 5] = [
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+    ("ptmx", "pts/ptmx"),
+];
+/// Parts of `/proc` that configure the machine.
+const PROC_READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
+/// Parts of `/proc` that tell about the machine what no program needs.
+const PROC_HIDDEN: [&str; 10] = [
+    "acpi",
+    "asound",
+    "kcore",
+    "keys",
+    "latency_stats",
+    "sched_debug",
+    "scsi",
+    "timer_list",
+    "timer_stats",
+    "kmsg",
+];
+
+/// Makes the root file system and moves into it. Returns the folder `/proc/sys/user`, where it can be written.
+pub(super) fn make_root(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<OwnedFd, SetupError> {
+    let privileged = surroundings.privileged;
+    mount_plain(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None).step("make mounts private")?;
+    let point = surroundings.mount_point;
+    mount_tmpfs(point, &format!("mode=0755,size={}", spec.disk_bytes), privileged).step("mount tmpfs")?;
+    std::env::set_current_dir(point).step("enter tmpfs")?;
+    let points = skeleton::survey(spec)?;
+    as_sandbox_user(privileged, || prepare(spec, &points))?;
+    mount_overlay(spec, privileged)?;
+    make_dev(spec.disk_bytes, privileged)?;
+    let sysctls = make_proc()?;
+    let root = open("root", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step("open root")?;
+    attach_all(spec, &root)?;
+    enter(root).step("pivot root")?;
+    Ok(sysctls)
+}
+
+/// Makes the folders that the overlay is put together from.
+fn prepare(spec: &CreateSpec, points: &[skeleton::MountPoint]) -> Result<(), SetupError> {
+    FOLDERS.iter().try_for_each(fs::create_dir).step("make folders")?;
+    for (index, layer) in spec.layers.iter().enumerate() {
+        symlink(layer, format!("layers/{index}")).step("link layer")?;
+    }
+    if let Some((upper, work)) = &spec.upper {
+        symlink(upper, "upper-folder")
+            .and_then(|()| symlink(work, "work-folder"))
+            .step("link upper folder")?;
+    }
+    skeleton::make(Path::new("skeleton"), spec, points)
+}
+
+fn mount_overlay(spec: &CreateSpec, privileged: bool) -> Result<(), SetupError> {
+    for layer in &spec.layers {
+        fs::metadata(layer).step(format!("find layer `{}`", layer.display()))?;
+    }
+    // The topmost comes first.
+    let layers: String = (0..spec.layers.len()).rev().map(|index| format!("layers/{index}:")).collect();
+    let suffix = if spec.upper.is_some() { "-folder" } else { "" };
+    let attributes = if privileged { "" } else { ",userxattr" };
+    // No redirects or indexes: a layer must mean the same on every kernel.
+    let options = format!(
+        "lowerdir={layers}skeleton,upperdir=upper{suffix},workdir=work{suffix},redirect_dir=nofollow,index=off,\
+         metacopy=off{attributes}"
+    );
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("overlay"), "root", Some("overlay"), flags, Some(options.as_str())).step(STEP_OVERLAY)
+}
+
+/// Builds `/dev` aside.
+fn make_dev(shared_memory: u64, privileged: bool) -> Result<(), SetupError> {
+    mount_tmpfs(Path::new("dev"), "mode=0755,size=64k", privileged).step("mount /dev")?;
+    as_sandbox_user(privileged, || -> io::Result<()> {
+        for name in DEVICES {
+            File::create(Path::new("dev").join(name))?;
+        }
+        fs::create_dir("dev/shm")?;
+        fs::create_dir("dev/pts")?;
+        DEVICE_LINKS.iter().try_for_each(|(name, to)| symlink(to, Path::new("dev").join(name)))
+    })
+    .step("fill /dev")?;
+    for name in DEVICES {
+        let device = Path::new("/dev").join(name);
+        attach(&device, &Path::new("dev").join(name), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
+            .step(format!("bind `{}`", device.display()))?;
+    }
+    let options = format!("mode=1777,size={shared_memory}");
+    mount_tmpfs(Path::new("dev/shm"), &options, privileged).step("mount /dev/shm")?;
+    // Terminals are a comfort that some hosts refuse.
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    let options = "newinstance,ptmxmode=0666,mode=0620";
+    let _ = mount(Some("devpts"), "dev/pts", Some("devpts"), flags, Some(options));
+    Ok(())
+}
+
+/// Builds `/proc` aside, and returns `/proc/sys/user` of it as it is before it becomes read-only.
+fn make_proc() -> Result<OwnedFd, SetupError> {
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("proc"), "proc", Some("proc"), flags, None::<&str>).step(STEP_PROC)?;
+    let sysctls =
+        open("proc/sys/user", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step("open /proc/sys/user")?;
+    for name in PROC_READ_ONLY {
+        let part = Path::new("proc").join(name);
+        if part.exists() {
+            attach(&part, &part, MOUNT_ATTR_RDONLY).step(format!("protect `/{}`", part.display()))?;
+        }
+    }
+    for name in PROC_HIDDEN {
+        let part = Path::new("proc").join(name);
+        if let Ok(about) = fs::metadata(&part) {
+            let cover = Path::new(if about.is_dir() { "empty" } else { "dev/null" });
+            attach(cover, &part, MOUNT_ATTR_RDONLY).step(format!("hide `/{}`", part.display()))?;
+        }
+    }
+    Ok(sysctls)
+}
+
+/// Mounts everything into the finished tree.
+fn attach_all(spec: &CreateSpec, root: &OwnedFd) -> Result<(), SetupError> {
+    let ours = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+    let read_only = ours | MOUNT_ATTR_RDONLY;
+    for path in &spec.binds {
+        let is_link = fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+        if !is_link {
+            attach_inside(path, root, path, read_only)?;
+        }
+    }
+    if spec.host_network {
+        for path in NETWORK_FILES.map(Path::new) {
+            attach_network_file(path, root, read_only)?;
+        }
+    }
+    for path in &spec.masks {
+        if look_up(root, path).is_ok_and(|found| is_folder(&found)) {
+            attach_inside(Path::new("empty"), root, path, read_only)?;
+        }
+    }
+    attach_inside(Path::new("proc"), root, Path::new("/proc"), 0)?;
+    attach_inside(Path::new("dev"), root, Path::new("/dev"), MOUNT_ATTR_NOSUID)?;
+    for (source, path, writable) in &spec.extra_binds {
+        attach_inside(source, root, path, if *writable { ours } else { read_only })?;
+    }
+    Ok(())
+}
+
+/// An image may bring such a file as a link that leads nowhere yet; it then keeps it.
+fn attach_network_file(path: &Path, root: &OwnedFd, attributes: u64) -> Result<(), SetupError> {
+    match fs::canonicalize(path) {
+        Ok(source) if look_up(root, path).is_ok() => attach_inside(&source, root, path, attributes),
+        _ => Ok(()),
+    }
+}
+
+fn attach_inside(source: &Path, root: &OwnedFd, path: &Path, attributes: u64) -> Result<(), SetupError> {
+    let attached = look_up(root, path).and_then(|target| attach_tree(source, target.as_fd(), attributes));
+    attached.step(format!("bind `{}` at `{}`", source.display(), path.display()))
+}
+
+fn attach(source: &Path, target: &Path, attributes: u64) -> nix::Result<()> {
+    let target = open(target, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty())?;
+    attach_tree(source, target.as_fd(), attributes)
+}
+
+/// Finds a path of the sandbox as a process inside would: no link leads out of `root`.
+fn look_up(root: &OwnedFd, path: &Path) -> nix::Result<OwnedFd> {
+    let how = OpenHow::new()
+        .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
+        .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    openat2(root, path, how)
+}
+
+fn is_folder(found: &OwnedFd) -> bool {
+    fs::metadata(PathBuf::from(format!("/proc/self/fd/{}", found.as_raw_fd())))
+        .is_ok_and(|about| about.is_dir())
+}
+
+fn mount_plain(source: Option<&str>, target: &str, flags: MsFlags, kind: Option<&str>) -> nix::Result<()> {
+    mount(source, target, kind, flags, None::<&str>)
+}
+
+/// Mounts a tmpfs whose root belongs to the sandbox's root.
+fn mount_tmpfs(at: &Path, options: &str, privileged: bool) -> nix::Result<()> {
+    let owner = if privileged { format!(",uid={SANDBOX_UID},gid={SANDBOX_UID}") } else { String::new() };
+    let options = format!("{options}{owner}");
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options.as_str()))
+}
+
+/// Makes the tree the root of this mount namespace, and lets go of everything else.
+fn enter(root: OwnedFd) -> nix::Result<()> {
+    nix::unistd::fchdir(&root)?;
+    drop(root);
+    pivot_root(".", ".")?;
+    umount2(".", MntFlags::MNT_DETACH)?;
+    nix::unistd::chdir("/")
+}

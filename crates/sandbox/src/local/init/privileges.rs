@@ -1,0 +1,87 @@
+//! How init becomes an unprivileged process, and everything it forks with it.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitStatus, waitpid};
+use nix::unistd::{Gid, Uid, pipe2, setgroups, setresgid, setresuid};
+
+use crate::local::identity::SANDBOX_UID;
+use crate::local::protocol::{SetupError, Step};
+use crate::local::sys;
+
+/// In a new user namespace of the ordinary user with these ids: becomes its root.
+pub(super) fn map_own_ids((uid, gid): (u32, u32)) -> io::Result<()> {
+    write_maps("self", uid, gid)
+}
+
+/// Moves from the host's root into a user namespace in which [`SANDBOX_UID`] is root. The mounts made before
+/// belong to the namespace above, so nobody inside can undo them.
+pub(super) fn become_sandbox_user() -> io::Result<()> {
+    setgroups(&[])?;
+    let (entered, mut tell_entered) = pipe()?;
+    let writer = sys::fork()?;
+    let Some(writer) = writer else {
+        drop(tell_entered);
+        let code = i32::from(write_maps_of_init(entered).is_err());
+        sys::exit_now(code);
+    };
+    unshare(CloneFlags::CLONE_NEWUSER)?;
+    tell_entered.write_all(&[1])?;
+    match waitpid(writer, None)? {
+        WaitStatus::Exited(_, 0) => {}
+        _ => return Err(io::Error::other("the id maps could not be written")),
+    }
+    let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
+    setresgid(gid, gid, gid)?;
+    setresuid(uid, uid, uid)?;
+    Ok(())
+}
+
+/// Only a process of the namespace above may map other ids than its own.
+fn write_maps_of_init(mut entered: File) -> io::Result<()> {
+    entered.read_exact(&mut [0])?;
+    write_maps("1", SANDBOX_UID, SANDBOX_UID)
+}
+
+fn write_maps(process: &str, uid: u32, gid: u32) -> io::Result<()> {
+    fs::write(format!("/proc/{process}/setgroups"), "deny")?;
+    fs::write(format!("/proc/{process}/uid_map"), format!("0 {uid} 1"))?;
+    fs::write(format!("/proc/{process}/gid_map"), format!("0 {gid} 1"))
+}
+
+fn pipe() -> nix::Result<(File, File)> {
+    let (reader, writer) = pipe2(OFlag::O_CLOEXEC)?;
+    Ok((reader.into(), writer.into()))
+}
+
+/// Gives up, for good, whatever could be used to get out. `sysctls` is `/proc/sys/user`.
+pub(super) fn give_up(sysctls: &OwnedFd) -> Result<(), SetupError> {
+    forbid_user_namespaces(sysctls).step("forbid user namespaces")?;
+    sys::leave_session_keyring();
+    umask(Mode::from_bits_truncate(0o022));
+    prctl::set_no_new_privs().step("set no_new_privs")?;
+    sys::drop_capabilities().step("drop capabilities")?;
+    // Both are reset by a change of ids, so they come last. A process that can be dumped can be traced by any
+    // other of its user, which inside all are.
+    prctl::set_pdeathsig(Signal::SIGKILL).step("die with the launcher")?;
+    prctl::set_dumpable(false).step("forbid tracing")
+}
+
+/// In a user namespace of its own a process has all capabilities, and with them most of the kernel's bugs.
+fn forbid_user_namespaces(sysctls: &OwnedFd) -> io::Result<()> {
+    let flags = OFlag::O_WRONLY | OFlag::O_CLOEXEC;
+    match openat(sysctls, "max_user_namespaces", flags, Mode::empty()) {
+        Ok(file) => File::from(file).write_all(b"0"),
+        // A kernel without user namespaces has nothing to forbid.
+        Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,142 @@
+//! The loop of process 1: takes requests, forks who serves them, reaps everything.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::MsgFlags;
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use super::{exec, files, kill};
+use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, receive, send};
+use crate::local::sys;
+
+/// Commands are killed for memory before init is: without init the sandbox is gone.
+const COMMAND_OOM_SCORE: &[u8] = b"500";
+const OWN_OOM_SCORE: &[u8] = b"0";
+
+/// Where a process reports to, and as what.
+pub(super) struct Client<'a> {
+    control: &'a OwnedFd,
+    request: u64,
+}
+
+impl Client<'_> {
+    pub(super) fn reply(&self, body: GuestReply, descriptors: &[BorrowedFd<'_>]) {
+        let reply = Envelope { id: self.request, body };
+        // Nobody is left to be told when the owner is gone; init ends then anyway.
+        let _ = send(self.control.as_fd(), &reply, descriptors, MsgFlags::empty());
+    }
+}
+
+struct Init {
+    control: OwnedFd,
+    oom_score: File,
+    /// Limit on processes, for kernels whose cgroups do not enforce it.
+    processes: u64,
+    /// Which request a helper serves.
+    helpers: HashMap<Pid, u64>,
+}
+
+/// Serves the owner until it is gone.
+pub(super) fn serve(control: OwnedFd, oom_score: File, processes: u64) {
+    let mut init = Init { control, oom_score, processes, helpers: HashMap::new() };
+    let signals = SigSet::from(Signal::SIGCHLD);
+    let Ok(signals) = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK) else {
+        return;
+    };
+    loop {
+        let mut ready = [
+            PollFd::new(init.control.as_fd(), PollFlags::POLLIN),
+            PollFd::new(signals.as_fd(), PollFlags::POLLIN),
+        ];
+        match poll(&mut ready, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(_) => return,
+        }
+        let asked = ready[0].any() == Some(true);
+        while let Ok(Some(_)) = signals.read_signal() {}
+        init.reap();
+        if asked && !matches!(init.take_request(), Ok(true)) {
+            return;
+        }
+    }
+}
+
+impl Init {
+    /// Returns whether the owner is still there.
+    fn take_request(&mut self) -> io::Result<bool> {
+        let received = match receive::<GuestRequest>(self.control.as_fd(), MsgFlags::MSG_DONTWAIT) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            other => other?,
+        };
+        let Some((request, descriptors)) = received else {
+            return Ok(false);
+        };
+        self.handle(request.id, request.body, descriptors);
+        Ok(true)
+    }
+
+    fn handle(&mut self, id: u64, request: GuestRequest, descriptors: Vec<OwnedFd>) {
+        let processes = self.processes;
+        match request {
+            GuestRequest::Exec(command) => {
+                let _ = self.oom_score.write_all(COMMAND_OOM_SCORE);
+                self.fork_helper(id, |client| exec::supervise(client, &command, descriptors, processes));
+                let _ = self.oom_score.write_all(OWN_OOM_SCORE);
+            }
+            GuestRequest::Kill { exec } => {
+                let supervisor = self.helpers.iter().find_map(|(pid, id)| (*id == exec).then_some(*pid));
+                let complete = supervisor.is_none_or(kill::kill_descendants);
+                self.client(id).reply(GuestReply::Killed { complete }, &[]);
+            }
+            GuestRequest::Read { path } => self.fork_helper(id, |client| files::read(client, &path)),
+            GuestRequest::Write { path } => {
+                self.fork_helper(id, |client| files::write(client, &path, descriptors))
+            }
+        }
+    }
+
+    fn client(&self, request: u64) -> Client<'_> {
+        Client { control: &self.control, request }
+    }
+
+    /// Serves a request in a process of its own, which replies itself.
+    fn fork_helper(&mut self, id: u64, body: impl FnOnce(&Client<'_>)) {
+        match sys::fork() {
+            Ok(Some(helper)) => {
+                self.helpers.insert(helper, id);
+            }
+            Ok(None) => {
+                body(&self.client(id));
+                sys::exit_now(0)
+            }
+            Err(errno) => {
+                let message = format!("no process could be made for it: {errno}");
+                self.client(id).reply(GuestReply::NotStarted { message }, &[]);
+            }
+        }
+    }
+
+    /// Reaps what has ended, and replies for helpers that were killed from inside before they could.
+    fn reap(&mut self) {
+        let any = Pid::from_raw(-1);
+        while let Ok(status) = waitpid(any, Some(WaitPidFlag::WNOHANG)) {
+            let Some(pid) = status.pid() else { return };
+            let Some(id) = self.helpers.remove(&pid) else { continue };
+            let end = match status {
+                WaitStatus::Signaled(_, signal, _) => End::Signaled(signal as i32),
+                WaitStatus::Exited(_, code) if code != 0 => End::Exited(code),
+                _ => continue,
+            };
+            self.client(id).reply(GuestReply::Ended { end, cpu: Duration::ZERO }, &[]);
+        }
+    }
+}

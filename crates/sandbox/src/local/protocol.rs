@@ -1,0 +1,239 @@
+//! What owner, launcher and sandbox say to each other.
+//!
+//! All of them use sequenced-packet Unix sockets: a packet is one JSON message and the file descriptors that
+//! go with it. A message that is too long for a packet travels in a memory file, as the last descriptor.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, IoSlice, IoSliceMut, Read, Seek, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::sys;
+
+/// Longest message inside a packet; well below the smallest send buffer.
+const PACKET_BYTES: usize = 32 << 10;
+/// Longest message at all: what a command line can hold, escaped.
+const MESSAGE_BYTES: u64 = 64 << 20;
+/// A packet that says: the message is in the last descriptor.
+const IN_MEMORY_FILE: &[u8] = b"M";
+/// Most descriptors with a packet: three streams and a memory file.
+const DESCRIPTORS: usize = 4;
+
+/// A message, and which request it belongs to.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Envelope<T> {
+    pub(crate) id: u64,
+    pub(crate) body: T,
+}
+
+/// From the owner to its launcher.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum LauncherRequest {
+    /// The first message.
+    Begin { owner: String, scratch: PathBuf },
+    /// Start a sandbox; its end of the control socket comes along.
+    Create(Box<CreateSpec>),
+    /// Kill a sandbox and answer when nothing is left of it.
+    Destroy { sandbox: u64 },
+}
+
+/// From the launcher to its owner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum LauncherReply {
+    /// Limits that do not hold, one sentence each.
+    Begun {
+        unenforced: Vec<String>,
+    },
+    /// The sandbox is being set up; the rest comes through its control socket.
+    Created {
+        oom_counter: Option<PathBuf>,
+    },
+    Failed(SetupError),
+    Destroyed,
+}
+
+/// What a sandbox is made from, in the terms of the kernel.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct CreateSpec {
+    pub(crate) sandbox: u64,
+    /// Lowest first.
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) binds: Vec<PathBuf>,
+    pub(crate) masks: Vec<PathBuf>,
+    pub(crate) extra_binds: Vec<(PathBuf, PathBuf, bool)>,
+    /// Upper and work folder on the host; memory when `None`.
+    pub(crate) upper: Option<(PathBuf, PathBuf)>,
+    pub(crate) workdir: PathBuf,
+    pub(crate) host_network: bool,
+    pub(crate) memory_bytes: u64,
+    pub(crate) processes: u64,
+    pub(crate) disk_bytes: u64,
+}
+
+/// The step of a set-up that failed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SetupError {
+    pub(crate) step: String,
+    pub(crate) message: String,
+}
+
+/// Names the step in which something failed.
+pub(crate) trait Step<T> {
+    fn step(self, step: impl Into<String>) -> Result<T, SetupError>;
+}
+
+impl<T, E: std::fmt::Display> Step<T> for Result<T, E> {
+    fn step(self, step: impl Into<String>) -> Result<T, SetupError> {
+        self.map_err(|error| SetupError { step: step.into(), message: error.to_string() })
+    }
+}
+
+/// From the owner into a sandbox.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum GuestRequest {
+    /// Run a command on the three descriptors that come along.
+    Exec(Box<Command>),
+    /// Kill what the exec with this id started.
+    Kill { exec: u64 },
+    /// Open a regular file.
+    Read { path: String },
+    /// Fill a file with the content of the descriptor that comes along.
+    Write { path: String },
+}
+
+/// A command, ready to be started.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Command {
+    pub(crate) argv: Vec<String>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) cwd: String,
+}
+
+/// From a sandbox to its owner.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum GuestReply {
+    /// The sandbox is set up (id 0).
+    Ready,
+    /// It is not, and is gone (id 0).
+    Failed(SetupError),
+    Ended {
+        end: End,
+        cpu: Duration,
+    },
+    NotStarted {
+        message: String,
+    },
+    /// Nothing of the exec runs any more, or something still does.
+    Killed {
+        complete: bool,
+    },
+    /// The file is open: its descriptor comes along.
+    Opened,
+    Written,
+    FileError {
+        message: String,
+        errno: Option<i32>,
+    },
+}
+
+/// How the main process of a command ended.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum End {
+    Exited(i32),
+    Signaled(i32),
+}
+
+/// Sends a message. With `MSG_DONTWAIT` in `flags` it fails with `WouldBlock` rather than wait.
+pub(crate) fn send<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &Envelope<T>,
+    descriptors: &[BorrowedFd<'_>],
+    flags: MsgFlags,
+) -> io::Result<()> {
+    let text = serde_json::to_vec(message).map_err(io::Error::other)?;
+    let mut raw: Vec<RawFd> = descriptors.iter().map(AsRawFd::as_raw_fd).collect();
+    if text.len() <= PACKET_BYTES {
+        return send_packet(socket, &text, &raw, flags);
+    }
+    let file = memory_file("message", &text)?;
+    raw.push(file.as_raw_fd());
+    send_packet(socket, IN_MEMORY_FILE, &raw, flags)
+}
+
+fn send_packet(socket: BorrowedFd<'_>, bytes: &[u8], raw: &[RawFd], flags: MsgFlags) -> io::Result<()> {
+    let rights = [ControlMessage::ScmRights(raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let flags = flags | MsgFlags::MSG_NOSIGNAL;
+    sendmsg::<UnixAddr>(socket.as_raw_fd(), &[IoSlice::new(bytes)], control, flags, None)?;
+    Ok(())
+}
+
+/// A message and the descriptors that came with it.
+pub(crate) type Received<T> = (Envelope<T>, Vec<OwnedFd>);
+
+/// Receives a message; `None` when the other side is gone.
+pub(crate) fn receive<T: DeserializeOwned>(
+    socket: BorrowedFd<'_>,
+    flags: MsgFlags,
+) -> io::Result<Option<Received<T>>> {
+    let mut bytes = vec![0_u8; PACKET_BYTES];
+    let mut control = nix::cmsg_space!([RawFd; DESCRIPTORS]);
+    let mut iov = [IoSliceMut::new(&mut bytes)];
+    let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
+    let packet = recvmsg::<UnixAddr>(socket.as_raw_fd(), &mut iov, Some(&mut control), flags)?;
+    let mut descriptors = Vec::new();
+    for message in packet.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = message {
+            descriptors.extend(raw.into_iter().map(sys::own));
+        }
+    }
+    let length = packet.bytes;
+    if length == 0 {
+        return Ok(None);
+    }
+    let text = if bytes[..length] == *IN_MEMORY_FILE {
+        let file = descriptors.pop().ok_or(io::ErrorKind::InvalidData)?;
+        read_whole(file)?
+    } else {
+        bytes.truncate(length);
+        bytes
+    };
+    let envelope = serde_json::from_slice(&text)?;
+    Ok(Some((envelope, descriptors)))
+}
+
+/// Reads a memory file from its beginning.
+fn read_whole(file: OwnedFd) -> io::Result<Vec<u8>> {
+    let mut file = File::from(file);
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.take(MESSAGE_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A file in memory with this content, at its beginning.
+pub(crate) fn memory_file(name: &str, content: &[u8]) -> io::Result<File> {
+    let mut file = File::from(memfd_create(name, MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(content)?;
+    file.rewind()?;
+    Ok(file)
+}
+
+/// The two ends of a channel.
+pub(crate) fn socket_pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
+    let pair = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok(pair)
+}
+
+/// Sends without waiting, for callers that cannot: what is lost is cleaned up by other means.
+pub(crate) fn send_at_once<T: Serialize>(socket: impl AsFd, message: &Envelope<T>) {
+    let _ = send(socket.as_fd(), message, &[], MsgFlags::MSG_DONTWAIT);
+}

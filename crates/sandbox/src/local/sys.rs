@@ -1,0 +1,165 @@
+//! Kernel calls that no safe wrapper covers: the only unsafe code of this crate.
+//!
+//! Everything here that forks is for the launcher and what it forks. They have one thread, so a fork is a
+//! whole copy of the program, in which ordinary Rust code may go on.
+#![expect(unsafe_code, reason = "kernel calls that no safe wrapper covers")]
+
+use std::ffi::{CStr, c_int, c_long, c_uint};
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::path::Path;
+
+use nix::NixPath;
+use nix::errno::Errno;
+use nix::sched::CloneFlags;
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::unistd::{ForkResult, Pid};
+use tokio::io::unix::AsyncFd;
+
+// linux/keyctl.h and linux/capability.h; the libc crate does not have them for every target.
+const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
+const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+fn result(returned: c_long) -> nix::Result<c_long> {
+    Errno::result(returned)
+}
+
+/// Takes ownership of a file descriptor that the kernel has just made for this process.
+pub(crate) fn own(fd: RawFd) -> OwnedFd {
+    // SAFETY: the callers pass descriptors received through SCM_RIGHTS, which nobody else owns yet.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}
+
+/// Lets the runtime watch a descriptor. Must be called in a tokio runtime.
+pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an OwnedFd is open until it is dropped, and nothing here puts another in its place.
+    Ok(unsafe { AsyncFd::register(descriptor) }?)
+}
+
+/// Forks; `None` in the child. The caller must have one thread.
+pub(crate) fn fork() -> nix::Result<Option<Pid>> {
+    // SAFETY: the caller has one thread, so no lock is held by a thread that the child lacks.
+    match unsafe { nix::unistd::fork() }? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => Ok(None),
+    }
+}
+
+/// Forks into new namespaces; `None` in the child. The caller must have one thread.
+pub(crate) fn fork_into(namespaces: CloneFlags) -> nix::Result<Option<Pid>> {
+    let flags = c_long::from(namespaces.bits() | libc::SIGCHLD);
+    // SAFETY: without CLONE_VM and a stack this is a fork; the caller has one thread.
+    let pid = result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
+    Ok((pid != 0).then(|| Pid::from_raw(pid as i32)))
+}
+
+/// Ends this process without running destructors or exit handlers: they belong to the process it was forked from.
+pub(crate) fn exit_now(code: i32) -> ! {
+    // SAFETY: always sound.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor but the standard streams and this one, for a process forked a moment ago that never
+/// returns to the code that owned the others.
+pub(crate) fn keep_only(descriptor: OwnedFd) -> nix::Result<OwnedFd> {
+    const KEPT: RawFd = libc::STDERR_FILENO + 1;
+    let from = descriptor.into_raw_fd();
+    if from != KEPT {
+        // SAFETY: whatever had this number is forgotten, as the caller promises.
+        Errno::result(unsafe { libc::dup3(from, KEPT, libc::O_CLOEXEC) })?;
+    }
+    // SAFETY: as above.
+    result(unsafe { libc::syscall(libc::SYS_close_range, KEPT + 1, c_uint::MAX, 0) })?;
+    Ok(own(KEPT))
+}
+
+/// Marks every descriptor from `first` on to be closed by exec.
+pub(crate) fn close_from_on_exec(first: c_uint) -> nix::Result<()> {
+    // SAFETY: closes nothing now.
+    let done = unsafe { libc::syscall(libc::SYS_close_range, first, c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    result(done).map(drop)
+}
+
+/// Mounts the tree at `source` also at `target`, with everything below it, adding `attributes`
+/// (`MOUNT_ATTR_*`) to every mount of the copy before anyone can see it.
+pub(crate) fn attach_tree(source: &Path, target: BorrowedFd<'_>, attributes: u64) -> nix::Result<()> {
+    let flags = libc::OPEN_TREE_CLONE | libc::AT_RECURSIVE as c_uint | libc::OPEN_TREE_CLOEXEC;
+    // SAFETY: the path is a valid C string for the call.
+    let tree = source.with_nix_path(|path| unsafe {
+        libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags)
+    })?;
+    let tree = own(result(tree)? as RawFd);
+    let attributes = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let empty: &CStr = c"";
+    // SAFETY: the structure is valid for the call and its size is passed.
+    result(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            tree.as_raw_fd(),
+            empty.as_ptr(),
+            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    })?;
+    // SAFETY: both descriptors are open, both paths valid C strings.
+    result(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            tree.as_raw_fd(),
+            empty.as_ptr(),
+            target.as_raw_fd(),
+            empty.as_ptr(),
+            libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH,
+        )
+    })
+    .map(drop)
+}
+
+/// Gives up every capability, for good: bounding, ambient, permitted, effective and inheritable.
+pub(crate) fn drop_capabilities() -> nix::Result<()> {
+    for capability in 0..64 {
+        // SAFETY: changes only this process.
+        match result(c_long::from(unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) })) {
+            Err(Errno::EINVAL) => break,
+            other => other?,
+        };
+    }
+    // SAFETY: changes only this process.
+    let cleared = unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) };
+    result(c_long::from(cleared))?;
+    let header: [u32; 2] = [CAPABILITY_VERSION_3, 0];
+    let none = [0_u32; 6];
+    // SAFETY: header and data have the layout of version 3: two words, and two times three words.
+    result(unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), none.as_ptr()) }).map(drop)
+}
+
+/// Leaves the session keyring of the owner, whose keys could otherwise be read inside. Kernels without
+/// keyrings have nothing to leave.
+pub(crate) fn leave_session_keyring() {
+    // SAFETY: joins a new anonymous keyring.
+    unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0) };
+}
+
+/// Sets the loopback interface of this network namespace up.
+pub(crate) fn set_loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: all-zero bytes are a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = *from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    result(c_long::from(done)).map(drop)
+}
+
+/// Sets every signal to its default action and unblocks all.
+pub(crate) fn reset_signals() -> nix::Result<()> {
+    let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
+    for signal in Signal::iterator().filter(|signal| !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP)) {
+        // SAFETY: the default action runs no code of ours.
+        unsafe { sigaction(signal, &default) }?;
+    }
+    SigSet::empty().thread_set_mask()
+}

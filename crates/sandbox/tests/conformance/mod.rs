@@ -1,0 +1,78 @@
+//! What every backend must do. A case gets the backend and a specification of a sandbox with a shell and the
+//! usual tools in it.
+
+mod commands;
+mod files;
+mod isolation;
+mod limits;
+
+use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Sandbox, SandboxSpec};
+
+pub(crate) use commands::*;
+pub(crate) use files::*;
+pub(crate) use isolation::*;
+pub(crate) use limits::*;
+
+/// What the suite runs against.
+pub(crate) struct Subject {
+    pub(crate) backend: Box<dyn Backend>,
+    pub(crate) spec: SandboxSpec,
+}
+
+impl Subject {
+    pub(crate) async fn sandbox(&self) -> Box<dyn Sandbox> {
+        self.with(|_| ()).await
+    }
+
+    /// A sandbox from a changed specification.
+    pub(crate) async fn with(&self, change: impl FnOnce(&mut SandboxSpec)) -> Box<dyn Sandbox> {
+        let mut spec = self.spec.clone();
+        change(&mut spec);
+        self.backend.create(&spec).await.unwrap()
+    }
+
+    /// Whether a limit holds; prints that the case is skipped when not.
+    pub(crate) fn enforces(&self, limit: &str) -> bool {
+        let unenforced = self.backend.unenforced();
+        let reason = unenforced.iter().find(|sentence| sentence.contains(limit));
+        if let Some(reason) = reason {
+            println!("skipped: {reason}");
+        }
+        reason.is_none()
+    }
+}
+
+/// Runs a script, and returns all of its output.
+pub(crate) async fn sh(sandbox: &dyn Sandbox, script: &str) -> ExecOutput {
+    sandbox.exec(&ExecRequest::shell(script).merged()).await.unwrap()
+}
+
+/// Runs a script that must succeed, and returns what it printed.
+pub(crate) async fn text(sandbox: &dyn Sandbox, script: &str) -> String {
+    let output = sh(sandbox, script).await;
+    let text = output.stdout.to_text();
+    assert!(output.success(), "`{script}` ended with {:?}: {text}", output.status);
+    text
+}
+
+/// Names every case once, for a backend to run them all.
+#[macro_export]
+macro_rules! for_each_case {
+    ($run:ident) => {
+        $run! {
+            output_and_exit_code, death_by_signal, streams_merge_in_order, streams_stay_apart, folder_and_environment,
+            missing_program, missing_folder, program_that_may_not_run, zero_bytes_in_words, standard_input,
+            long_command_line, streams_can_be_opened_by_name, large_output_keeps_both_ends,
+            background_process_is_not_waited_for, background_process_outlives_its_command, many_commands_at_once,
+            dropped_command_is_killed, times_are_told,
+            time_limit_kills_the_whole_tree, time_limit_leaves_other_commands_alone, time_limit_beats_a_fork_bomb,
+            disk_limit_holds, memory_limit_is_reported, process_limit_stops_a_fork_bomb,
+            files_make_a_round_trip, files_are_read_up_to_a_limit, written_files_keep_their_mode,
+            missing_files_and_wrong_kinds_are_errors, pipes_do_not_hang, links_stay_inside, full_disk_is_an_error,
+            unwritable_file_is_an_error,
+            only_own_processes_are_seen, no_network_but_loopback, the_system_cannot_be_changed, no_privileges,
+            no_new_user_namespaces, process_1_cannot_be_reached, two_sandboxes_do_not_meet, usual_devices_work,
+            nothing_of_the_owner_is_inherited, a_destroyed_sandbox_takes_everything_along, helpers_may_be_killed
+        }
+    };
+}
