@@ -6,6 +6,8 @@ use swegym_core::Patch;
 const MAX_NAMED: usize = 5;
 /// Tests whose failure is shown.
 const MAX_SHOWN: usize = 3;
+/// Tests among which those shown are looked for: parameters often fail all in the same way.
+const MAX_READ: usize = 30;
 /// Lines shown of one test.
 const MAX_CALL_LINES: usize = 3;
 const MAX_ERROR_LINES: usize = 6;
@@ -46,17 +48,30 @@ pub(crate) fn statement(observed: &Observed<'_>) -> String {
     for id in fail_to_pass.iter().take(MAX_NAMED) {
         text.push_str(&format!("- `{}`\n", clip(id)));
     }
-    let logs: Vec<Vec<Block<'_>>> = observed.logs.iter().map(|log| blocks(log)).collect();
-    for id in fail_to_pass.iter().take(MAX_SHOWN) {
-        if let Some(failing) = agreed(&logs, id).filter(|failing| !gives_away(failing, observed)) {
-            text.push_str(&shown(id, &failing));
-        }
+    for (id, failing) in telling(observed) {
+        text.push_str(&shown(id, &failing));
     }
     text.push_str(
         "\nThe tests in the repository show the expected behaviour. Find the cause in the library and fix it there; \
          the tests are right and must stay as they are. Tests that pass now must go on passing.\n",
     );
     text
+}
+
+/// The failures that are shown: different ones, from the first of the tests.
+fn telling<'a>(observed: &Observed<'a>) -> Vec<(&'a String, Failing)> {
+    let logs: Vec<Vec<Block<'_>>> = observed.logs.iter().map(|log| blocks(log)).collect();
+    let mut telling: Vec<(&String, Failing)> = Vec::new();
+    for id in observed.fail_to_pass.iter().take(MAX_READ) {
+        let failing = agreed(&logs, id).filter(|failing| !gives_away(failing, observed));
+        if let Some(failing) = failing
+            && telling.len() < MAX_SHOWN
+            && telling.iter().all(|(_, other)| *other != failing)
+        {
+            telling.push((id, failing));
+        }
+    }
+    telling
 }
 
 fn heading(failing: usize) -> String {
@@ -171,6 +186,7 @@ impl Block<'_> {
             }
         }
         failing.call.truncate(MAX_CALL_LINES);
+        failing.errors.retain(|line| !line.trim().is_empty());
         failing.errors.truncate(MAX_ERROR_LINES);
         failing
     }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use swegym_core::{TestCommand, TestStatuses};
+use swegym_harness::{ParserName, parse};
 use swegym_sandbox::{ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError};
 
 /// Where the tree lies.
@@ -38,10 +39,10 @@ impl TestRun {
             .keeping(LOG_LIMIT)
             .merged();
         let output = sandbox.exec(&request).await?;
-        let log = output.stdout.to_text();
+        let log = output.stdout.to_bytes();
         Ok(Self {
-            statuses: statuses(&log),
-            log,
+            statuses: parse(ParserName::Pytest, &log),
+            log: String::from_utf8_lossy(&log).into_owned(),
             ended: matches!(output.status, ExecStatus::Exited(_)),
             wall: output.wall,
         })
@@ -53,28 +54,4 @@ impl TestRun {
         last.reverse();
         last.join("\n").chars().take(1000).collect()
     }
-}
-
-/// What a log of `pytest -rA` says, by the rule of upstream.
-fn statuses(log: &str) -> TestStatuses {
-    let mut statuses = TestStatuses::new();
-    for line in log.lines() {
-        let mut words = line.split_whitespace();
-        if let (Some(status), Some(id)) = (words.next().and_then(status), words.next()) {
-            statuses.insert(id.to_owned(), status);
-        }
-    }
-    statuses
-}
-
-fn status(word: &str) -> Option<swegym_core::TestStatus> {
-    use swegym_core::TestStatus::{Error, Failed, Passed, Skipped, Xfail};
-    Some(match word {
-        "PASSED" => Passed,
-        "FAILED" => Failed,
-        "ERROR" => Error,
-        "SKIPPED" => Skipped,
-        "XFAIL" => Xfail,
-        _ => return None,
-    })
 }

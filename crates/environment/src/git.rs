@@ -148,7 +148,7 @@ impl GitRepository {
     fn scratch_index(&self) -> Result<tempfile::TempDir, EnvironmentError> {
         let failed =
             |source| EnvironmentError::Io { action: "make a folder in", path: self.path.clone(), source };
-        tempfile::tempdir().map_err(failed)
+        tempfile::tempdir_in(&self.path).map_err(failed)
     }
 
     async fn commit_index(

@@ -1,7 +1,7 @@
 //! The steps that build layers, each in a sandbox whose writable layer becomes the layer.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use swegym_core::CommitId;
@@ -180,10 +180,12 @@ async fn run(
     Err(EnvironmentError::Build { step: step.to_owned(), message })
 }
 
-fn remove(path: &PathBuf) -> Result<(), EnvironmentError> {
-    match std::fs::remove_dir_all(path) {
+/// Removes a folder, or the mark that overlayfs left when it was removed inside.
+fn remove(path: &Path) -> Result<(), EnvironmentError> {
+    let removed = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
+    match removed {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(EnvironmentError::Io { action: "remove", path: path.clone(), source })
+            Err(EnvironmentError::Io { action: "remove", path: path.to_owned(), source })
         }
         _ => Ok(()),
     }

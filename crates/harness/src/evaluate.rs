@@ -10,7 +10,7 @@ use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, 
 
 use crate::git::TESTBED;
 use crate::test_files::{Blocked, TestFiles};
-use crate::{ParserName, apply_patch, grade, is_resolved, parse, test_command};
+use crate::{apply_patch, grade, is_resolved, parse, parser_of, test_command};
 
 const SCRIPT: &str = "/tmp/swegym-eval.sh";
 
@@ -112,7 +112,7 @@ impl Evaluation {
 
     fn graded(mut self, output: &ExecOutput, instance: &Instance) -> Self {
         self.log = output.stdout.to_bytes();
-        self.statuses = parse(ParserName::Pytest, &self.log);
+        self.statuses = parse(parser_of(&instance.problem.repo), &self.log);
         let report = grade(&self.statuses, &instance.grading);
         self.verdict.reason = objection(output.status, &self.statuses, &report);
         self.verdict.resolved = self.verdict.reason.is_none();

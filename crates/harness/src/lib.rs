@@ -17,5 +17,5 @@ pub use apply::apply_patch;
 pub use directives::{directives, test_command};
 pub use evaluate::{EvalLimits, Evaluation, evaluate};
 pub use grade::{grade, is_resolved};
-pub use parsers::{ParserName, parse};
+pub use parsers::{ParserName, parse, parser_of};
 pub use report::instance_report;

@@ -180,6 +180,16 @@ impl LayerBuild {
         self.scratch.path().join("fs")
     }
 
+    /// A folder for whatever building needs; it is gone after the build, or with the next one when this is killed.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be made.
+    pub fn temporary_folder(&self) -> Result<TempDir, StoreError> {
+        let failed =
+            |source| StoreError::Io { action: "make a folder in", path: self.scratch.path().into(), source };
+        tempfile::tempdir_in(self.scratch.path()).map_err(failed)
+    }
+
     /// Gives everything below `folder` (inside [`Self::files`]) to the user that sandboxes map their root to.
     ///
     /// # Errors

@@ -42,8 +42,15 @@ impl RunPlan {
     }
 }
 
-/// Rollouts that are to be made.
-type Todo = VecDeque<(RolloutKey, Arc<Instance>)>;
+/// A rollout that is to be made.
+struct Task {
+    key: RolloutKey,
+    instance: Arc<Instance>,
+    /// Whether an earlier process committed it as failed.
+    failed_before: bool,
+}
+
+type Worked = Result<Option<Committed>, RunnerError>;
 
 /// Runs a plan into a run directory.
 pub struct Runner {
@@ -68,75 +75,90 @@ impl Runner {
     }
 
     /// Does what of the plan is not committed yet, until done or cancelled. Rollouts that infrastructure kept
-    /// from completing in an earlier process are tried again.
+    /// from completing in an earlier process are tried again. When this returns, nothing is under way any more: no
+    /// rollout, no write into the directory.
     ///
     /// # Errors
     /// [`RunnerError`] when the run directory fails; what goes wrong with a rollout is a record.
     pub async fn run(mut self, plan: &RunPlan, cancel: &CancellationToken) -> Result<RunCounts, RunnerError> {
-        let (mut counts, mut todo) = self.survey(plan)?;
+        let (mut counts, todo) = self.survey(plan)?;
         self.emit(EventKind::RunStarted {
             run: plan.name.clone(),
             planned: counts.planned,
             already_done: counts.completed,
         })?;
-        let (events, mut inbox) = mpsc::unbounded_channel();
-        let mut workers: JoinSet<Result<Committed, RunnerError>> = JoinSet::new();
-        loop {
-            while workers.len() < plan.jobs.max(1) && !cancel.is_cancelled() {
-                let Some((key, instance)) = todo.pop_front() else { break };
-                workers.spawn(self.unit(key, instance, &events).run());
-            }
-            tokio::select! {
-                biased;
-                Some(kind) = inbox.recv() => self.emit(kind)?,
-                () = cancel.cancelled() => break,
-                joined = workers.join_next() => match joined {
-                    Some(committed) => {
-                        let committed = committed.map_err(|error| RunnerError::Worker { message: error.to_string() })??;
-                        self.drain(&mut inbox)?;
-                        self.finished(&committed, &mut counts)?;
-                    }
-                    None => break,
-                },
-            }
-        }
-        // Aborted workers drop their sandboxes, which kills what runs in them.
-        workers.shutdown().await;
-        self.drain(&mut inbox)?;
-        let done = counts.completed + counts.failed == counts.planned;
-        self.emit(if done {
-            EventKind::RunFinished { counts }
-        } else {
-            EventKind::RunInterrupted { counts }
-        })?;
+        let stop = cancel.child_token();
+        let mut workers = JoinSet::new();
+        let dispatched = self.dispatch(todo, plan.jobs.max(1), &mut workers, &mut counts, &stop).await;
+        stop.cancel();
+        while workers.join_next().await.is_some() {}
+        let kind = match dispatched? {
+            true => EventKind::RunFinished { counts },
+            false => EventKind::RunInterrupted { counts },
+        };
+        self.emit(kind)?;
         self.log.close()?;
         Ok(counts)
     }
 
+    /// Says whether every rollout is committed.
+    async fn dispatch(
+        &mut self,
+        mut todo: VecDeque<Task>,
+        jobs: usize,
+        workers: &mut JoinSet<Worked>,
+        counts: &mut RunCounts,
+        stop: &CancellationToken,
+    ) -> Result<bool, RunnerError> {
+        let (events, mut inbox) = mpsc::unbounded_channel();
+        let mut uncommitted = todo.len();
+        loop {
+            while workers.len() < jobs && !stop.is_cancelled() {
+                let Some(task) = todo.pop_front() else { break };
+                counts.failed -= usize::from(task.failed_before);
+                workers.spawn(self.unit(task, &events, stop).run());
+            }
+            tokio::select! {
+                biased;
+                Some(kind) = inbox.recv() => self.emit(kind)?,
+                joined = workers.join_next() => {
+                    let Some(joined) = joined else { return Ok(uncommitted == 0) };
+                    let worked = joined.map_err(|error| RunnerError::Worker { message: error.to_string() })?;
+                    // Its events come before its end.
+                    while let Ok(kind) = inbox.try_recv() {
+                        self.emit(kind)?;
+                    }
+                    if let Some(committed) = worked? {
+                        uncommitted -= 1;
+                        self.finished(&committed, counts)?;
+                    }
+                },
+            }
+        }
+    }
+
     /// What is done, and what is to do.
-    fn survey(
-        &self,
-        plan: &RunPlan,
-    ) -> Result<(RunCounts, Todo), RunnerError> {
+    fn survey(&self, plan: &RunPlan) -> Result<(RunCounts, VecDeque<Task>), RunnerError> {
         let mut counts = RunCounts::default();
-        let mut todo = Todo::new();
+        let mut todo = VecDeque::new();
         for (key, instance) in plan.keys() {
             counts.planned += 1;
-            match self.run.committed(&key)? {
-                Some(record) if record.status == RolloutStatus::Completed => count(&mut counts, &record),
-                Some(_) => {
-                    self.run.retire(&key)?;
-                    todo.push_back((key, Arc::clone(instance)));
-                }
-                None => todo.push_back((key, Arc::clone(instance))),
+            let before = self.run.committed(&key)?;
+            if let Some(record) = &before {
+                count(&mut counts, record);
+            }
+            let failed_before = before.as_ref().is_some_and(|record| record.status == RolloutStatus::Failed);
+            if before.is_none() || failed_before {
+                todo.push_back(Task { key, instance: Arc::clone(instance), failed_before });
             }
         }
         Ok((counts, todo))
     }
 
-    fn unit(&self, key: RolloutKey, instance: Arc<Instance>, events: &UnboundedSender<EventKind>) -> Unit {
+    fn unit(&self, task: Task, events: &UnboundedSender<EventKind>, stop: &CancellationToken) -> Unit {
+        let Task { key, instance, failed_before } = task;
         let (workshop, run) = (Arc::clone(&self.workshop), Arc::clone(&self.run));
-        Unit { workshop, run, instance, key, events: events.clone() }
+        Unit { workshop, run, instance, key, failed_before, events: events.clone(), cancel: stop.clone() }
     }
 
     fn finished(&mut self, committed: &Committed, counts: &mut RunCounts) -> Result<(), RunnerError> {
@@ -152,13 +174,6 @@ impl Runner {
         })
     }
 
-    fn drain(&mut self, inbox: &mut mpsc::UnboundedReceiver<EventKind>) -> Result<(), RunnerError> {
-        while let Ok(kind) = inbox.try_recv() {
-            self.emit(kind)?;
-        }
-        Ok(())
-    }
-
     fn emit(&mut self, kind: EventKind) -> Result<(), RunnerError> {
         let event = self.log.append(kind)?;
         self.sink.event(&event);
@@ -172,13 +187,4 @@ fn count(counts: &mut RunCounts, record: &RolloutRecord) {
         RolloutStatus::Failed => counts.failed += 1,
     }
     counts.resolved += usize::from(record.resolved());
-}
-
-/// Runs file work where it may block.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, RunnerError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| RunnerError::Worker { message: error.to_string() })
 }

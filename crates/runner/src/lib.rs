@@ -5,10 +5,13 @@
 
 mod dispatcher;
 mod error;
+mod images;
+mod outcome;
 mod solver;
 mod unit;
 
 pub use dispatcher::{EventSink, RunPlan, Runner};
 pub use error::RunnerError;
+pub use images::Images;
 pub use solver::{AttemptError, PolicyFactory, PredictionSolver, ScaffoldSolver, Solution, Solver};
 pub use unit::{Limits, Workshop};

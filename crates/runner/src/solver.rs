@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use swegym_agent::{AgentError, ScaffoldConfig, run_codeact};
 use swegym_core::{Failure, Instance, InstanceId, Patch, Trajectory};
 use swegym_model::{ModelError, Policy};
-use swegym_sandbox::Sandbox;
+use swegym_sandbox::{Sandbox, SandboxError};
 
 /// What a solver made of an instance.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,16 +25,11 @@ pub struct AttemptError {
     pub failure: Failure,
     /// The trajectory up to there: evidence.
     pub trajectory: Option<Box<Trajectory>>,
-    /// The patch, where it is the evaluation that failed.
-    pub patch: Option<Patch>,
 }
 
-impl<T> From<&T> for AttemptError
-where
-    for<'a> Failure: From<&'a T>,
-{
-    fn from(error: &T) -> Self {
-        Self { failure: error.into(), trajectory: None, patch: None }
+impl From<Failure> for AttemptError {
+    fn from(failure: Failure) -> Self {
+        Self { failure, trajectory: None }
     }
 }
 
@@ -88,9 +83,9 @@ impl Solver for ScaffoldSolver {
         sample: u32,
         sandbox: Option<&dyn Sandbox>,
     ) -> Result<Solution, AttemptError> {
-        let mut policy = (self.factory)(instance, sample).map_err(|error| AttemptError::from(&error))?;
+        let mut policy = (self.factory)(instance, sample).map_err(|error| Failure::from(&error))?;
         let Some(sandbox) = sandbox else {
-            return Err(AttemptError::from(&swegym_sandbox::SandboxError::Gone));
+            return Err(Failure::from(&SandboxError::Gone).into());
         };
         let outcome = run_codeact(&instance.problem, sample, sandbox, &mut *policy, &self.config).await;
         match outcome {
@@ -101,7 +96,7 @@ impl Solver for ScaffoldSolver {
 }
 
 fn from_agent(error: AgentError) -> AttemptError {
-    AttemptError { failure: (&error).into(), trajectory: Some(error.trajectory), patch: None }
+    AttemptError { failure: (&error).into(), trajectory: Some(error.trajectory) }
 }
 
 /// Patches from a file of predictions.

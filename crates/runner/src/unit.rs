@@ -1,21 +1,25 @@
 //! One rollout from image to committed record.
+//!
+//! What must stay true: the run directory is only written in steps that are not cut off, and when a unit ends its
+//! sandboxes have ended.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use swegym_core::{
-    EventKind, Failure, Instance, ROLLOUT_SCHEMA_VERSION, RolloutKey, RolloutRecord, RolloutStatus, Timings,
-    Verdict,
-};
+use futures_util::FutureExt;
+use swegym_core::{Boundary, EventKind, Failure, Instance, RolloutKey, RolloutRecord, Timings};
 use swegym_data::{CommitInfo, RolloutFiles, RunDir};
-use swegym_environment::ImageBuilder;
-use swegym_harness::{EvalLimits, Evaluation, evaluate, instance_report};
+use swegym_harness::{EvalLimits, evaluate};
 use swegym_images::Image;
 use swegym_sandbox::{Backend, Network, Sandbox, SandboxSpec, Upper};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio_util::sync::CancellationToken;
 
+use crate::outcome::{Evaluated, Outcome};
 use crate::solver::{AttemptError, Solution, Solver};
-use crate::{RunnerError, dispatcher::blocking};
+use crate::{Images, RunnerError};
 
 /// Limits of a run.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +28,7 @@ pub struct Limits {
     pub sandbox: swegym_sandbox::Limits,
     /// Limits of each evaluation.
     pub eval: EvalLimits,
-    /// Attempts for what infrastructure failures keep from completing.
+    /// Attempts at a solution while infrastructure fails, and then as many at its evaluation.
     pub attempts: u32,
     /// Pause before the second attempt; each further one is twice as long.
     pub pause: Duration,
@@ -34,19 +38,12 @@ pub struct Limits {
 pub struct Workshop {
     /// Makes sandboxes.
     pub backend: Arc<dyn Backend>,
-    /// Makes images.
-    pub images: Arc<ImageBuilder>,
+    /// Gives images.
+    pub images: Arc<dyn Images>,
     /// Makes patches.
     pub solver: Arc<dyn Solver>,
     /// Limits.
     pub limits: Limits,
-}
-
-/// A solution with its evaluation.
-struct Done {
-    solution: Solution,
-    evaluation: Evaluation,
-    timings: Timings,
 }
 
 /// A committed rollout, as the dispatcher wants to know of it.
@@ -62,205 +59,223 @@ pub(crate) struct Unit {
     pub(crate) run: Arc<RunDir>,
     pub(crate) instance: Arc<Instance>,
     pub(crate) key: RolloutKey,
+    /// Whether an earlier process committed it as failed.
+    pub(crate) failed_before: bool,
     pub(crate) events: UnboundedSender<EventKind>,
+    pub(crate) cancel: CancellationToken,
+}
+
+/// What there is of a rollout so far: the next attempt goes on from here.
+#[derive(Default)]
+struct Draft {
+    place: Place,
+    solution: Option<Solution>,
+    timings: Timings,
+    /// Attempts that failed at the part that is to be done next.
+    failures: u32,
+}
+
+/// The sandbox in use, if there is one. It is known outside of the attempt that uses it, so that its end is waited
+/// for also when the attempt is cut off.
+#[derive(Default)]
+struct Place(Option<Box<dyn Sandbox>>);
+
+impl Place {
+    async fn enter(&mut self, workshop: &Workshop, image: &Image) -> Result<&dyn Sandbox, Failure> {
+        let spec = SandboxSpec {
+            image: image.clone(),
+            upper: Upper::Memory,
+            limits: workshop.limits.sandbox,
+            network: Network::None,
+            extra_binds: Vec::new(),
+        };
+        let sandbox = workshop.backend.create(&spec).await.map_err(|error| Failure::from(&error))?;
+        Ok(&**self.0.insert(sandbox))
+    }
+
+    /// Ends it. A launcher that cannot be reached is gone, and its sandboxes with it.
+    async fn leave(&mut self) {
+        if let Some(sandbox) = self.0.take() {
+            sandbox.destroy().await.ok();
+        }
+    }
 }
 
 impl Unit {
-    /// Tries until there is a verdict or the attempts are used up, and commits what came of it.
-    pub(crate) async fn run(self) -> Result<Committed, RunnerError> {
+    /// Tries until there is a verdict or the attempts are used up, and commits what came of it. `None` when the
+    /// run was cancelled before.
+    pub(crate) async fn run(self) -> Result<Option<Committed>, RunnerError> {
         let begin = Instant::now();
-        let limits = self.workshop.limits;
-        let mut pause = limits.pause;
-        let mut attempt = 0;
-        let (record, solution, evaluation) = loop {
-            self.emit(EventKind::RolloutStarted { key: self.key.clone(), attempt });
-            let error = match self.attempt().await {
-                Ok(done) => break self.completed(done, attempt),
-                Err(error) => error,
-            };
-            let last = attempt + 1 >= limits.attempts || !error.failure.retryable;
-            if last {
-                break self.failed(error, attempt);
-            }
-            self.keep(attempt, error).await?;
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-            attempt += 1;
-        };
+        let Some(outcome) = self.work().await? else { return Ok(None) };
         let run = Arc::clone(&self.run);
-        let instance = Arc::clone(&self.instance);
-        let (record, info) = blocking(move || {
-            let eval = evaluation
-                .map(|evaluation| eval_files(&instance, &solution, &evaluation))
-                .unwrap_or_default();
-            let eval = eval.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
-            let files =
-                RolloutFiles { trajectory: solution.trajectory.as_ref(), patch: Some(&solution.patch), eval };
-            let info = run.commit(&record, &files)?;
-            Ok::<_, RunnerError>((record, info))
-        })
-        .await??;
-        Ok(Committed { record, info, elapsed: begin.elapsed() })
+        let (record, info) = blocking(move || outcome.commit(&run)).await??;
+        Ok(Some(Committed { record, info, elapsed: begin.elapsed() }))
     }
 
-    async fn attempt(&self) -> Result<Done, AttemptError> {
+    async fn work(&self) -> Result<Option<Outcome>, RunnerError> {
+        let limits = self.workshop.limits;
+        let mut attempt = self.attempts_before().await?;
+        let mut draft = Draft::default();
+        loop {
+            self.emit(EventKind::RolloutStarted { key: self.key.clone(), attempt });
+            let tried = self.cancel.run_until_cancelled(self.attempt_caught(&mut draft)).await;
+            draft.place.leave().await;
+            let error = match tried {
+                None => return Ok(None),
+                Some(Ok(evaluated)) => return Ok(Some(self.evaluated(draft, evaluated, attempt))),
+                Some(Err(error)) => error,
+            };
+            draft.failures += 1;
+            if draft.failures >= limits.attempts || !error.failure.retryable {
+                return Ok(Some(self.failed(draft, error, attempt)));
+            }
+            self.keep(attempt, error).await?;
+            let pause = limits.pause.saturating_mul(1 << (draft.failures - 1).min(16));
+            if self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
+                return Ok(None);
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Makes room for a new record, and counts the attempts that earlier processes made.
+    async fn attempts_before(&self) -> Result<u32, RunnerError> {
+        let (run, key, failed_before) = (Arc::clone(&self.run), self.key.clone(), self.failed_before);
+        let attempts = blocking(move || {
+            if failed_before {
+                run.retire(&key)?;
+            }
+            run.attempts(&key)
+        });
+        Ok(attempts.await??)
+    }
+
+    /// A panic costs one rollout, not the run.
+    async fn attempt_caught(&self, draft: &mut Draft) -> Result<Evaluated, AttemptError> {
+        let attempt = AssertUnwindSafe(self.attempt(draft)).catch_unwind();
+        attempt.await.unwrap_or_else(|panic| Err(panicked(&*panic).into()))
+    }
+
+    /// Solves, unless an earlier attempt has, and evaluates.
+    async fn attempt(&self, draft: &mut Draft) -> Result<Evaluated, AttemptError> {
         let begin = Instant::now();
+        // First what costs nothing.
+        let command = self.workshop.images.test_command(&self.instance)?;
         let image = self.image().await?;
-        let sandbox = match self.workshop.solver.needs_sandbox() {
-            true => Some(self.sandbox(&image).await?),
+        let solution = match draft.solution.take() {
+            Some(solution) => solution,
+            None => self.solve(&image, draft, begin).await?,
+        };
+        // It may have cost much, so it is kept, whatever becomes of its evaluation.
+        let patch = &draft.solution.insert(solution).patch;
+        let begin = Instant::now();
+        let sandbox = draft.place.enter(&self.workshop, &image).await?;
+        let limits = &self.workshop.limits.eval;
+        let evaluation = evaluate(sandbox, &self.instance, &command, patch, limits).await;
+        draft.place.leave().await;
+        draft.timings.eval_ms = ms(begin);
+        Ok(Evaluated::new(&self.instance, patch, evaluation.map_err(|error| Failure::from(&error))?))
+    }
+
+    async fn image(&self) -> Result<Image, Failure> {
+        let begin = Instant::now();
+        let instance_id = self.key.instance_id.clone();
+        let built = self.workshop.images.image(&self.instance).await?;
+        self.emit(EventKind::ImageReady { instance_id, reused: built.reused, ms: ms(begin) });
+        Ok(built.image)
+    }
+
+    async fn solve(
+        &self,
+        image: &Image,
+        draft: &mut Draft,
+        begin: Instant,
+    ) -> Result<Solution, AttemptError> {
+        let solver = &self.workshop.solver;
+        let sandbox = match solver.needs_sandbox() {
+            true => Some(draft.place.enter(&self.workshop, image).await?),
             false => None,
         };
-        let mut timings = Timings { setup_ms: ms(begin), ..Timings::default() };
+        draft.timings.setup_ms = ms(begin);
         let begin = Instant::now();
-        let solution =
-            self.workshop.solver.solve(&self.instance, self.key.sample, sandbox.as_deref()).await?;
-        timings.agent_ms = ms(begin);
-        if let Some(sandbox) = sandbox {
-            sandbox.destroy().await.map_err(|error| AttemptError::from(&error))?;
-        }
+        let solution = solver.solve(&self.instance, self.key.sample, sandbox).await;
+        draft.timings.agent_ms = ms(begin);
+        // What is evaluated next is so in a fresh one: invariant 2.
+        draft.place.leave().await;
+        let solution = solution?;
+        draft.failures = 0;
         if let Some(trajectory) = &solution.trajectory {
             self.emit(EventKind::AgentFinished {
                 key: self.key.clone(),
                 exit_status: trajectory.exit_status,
                 turns: trajectory.steps.len(),
                 patch_bytes: solution.patch.as_bytes().len(),
-                ms: timings.agent_ms,
+                ms: draft.timings.agent_ms,
             });
         }
-        let begin = Instant::now();
-        let evaluation = match self.evaluate(&image, &solution).await {
-            Ok(evaluation) => evaluation,
-            Err(failure) => {
-                let trajectory = solution.trajectory.map(Box::new);
-                return Err(AttemptError { failure, trajectory, patch: Some(solution.patch) });
-            }
-        };
-        timings.eval_ms = ms(begin);
-        Ok(Done { solution, evaluation, timings })
+        Ok(solution)
     }
 
-    async fn image(&self) -> Result<Image, AttemptError> {
-        let begin = Instant::now();
-        let instance_id = self.key.instance_id.clone();
-        let built =
-            self.workshop.images.image(&self.instance).await.map_err(|error| AttemptError::from(&error))?;
-        self.emit(EventKind::ImageReady { instance_id, reused: built.reused, ms: ms(begin) });
-        Ok(built.image)
+    fn evaluated(&self, draft: Draft, evaluated: Evaluated, failed_attempts: u32) -> Outcome {
+        let failure = evaluated.verdict.failure.clone();
+        Outcome { evaluated: Some(evaluated), failure, ..self.outcome(draft, failed_attempts) }
     }
 
-    async fn sandbox(&self, image: &Image) -> Result<Box<dyn Sandbox>, AttemptError> {
-        let spec = SandboxSpec {
-            image: image.clone(),
-            upper: Upper::Memory,
-            limits: self.workshop.limits.sandbox,
-            network: Network::None,
-            extra_binds: Vec::new(),
-        };
-        self.workshop.backend.create(&spec).await.map_err(|error| AttemptError::from(&error))
+    fn failed(&self, draft: Draft, error: AttemptError, failed_attempts: u32) -> Outcome {
+        let outcome = self.outcome(draft, failed_attempts);
+        let trajectory = outcome.trajectory.or(error.trajectory.map(|trajectory| *trajectory));
+        Outcome { trajectory, failure: Some(error.failure), ..outcome }
     }
 
-    /// In a fresh sandbox: invariant 2. An evaluation that fails by the fault of infrastructure is repeated once
-    /// by itself, so that the patch, which may have cost much, is not lost to it.
-    async fn evaluate(&self, image: &Image, solution: &Solution) -> Result<Evaluation, Failure> {
-        match self.evaluate_once(image, solution).await {
-            Err(failure) if failure.retryable => self.evaluate_once(image, solution).await,
-            result => result,
-        }
-    }
-
-    async fn evaluate_once(&self, image: &Image, solution: &Solution) -> Result<Evaluation, Failure> {
-        let spec = self
-            .workshop
-            .images
-            .specs()
-            .get(&self.instance.environment)
-            .map_err(|error| Failure::from(&error))?;
-        let sandbox = self.sandbox(image).await.map_err(|error| error.failure)?;
-        let command = spec.test_command();
-        let limits = &self.workshop.limits.eval;
-        let evaluation = evaluate(&*sandbox, &self.instance, &command, &solution.patch, limits).await;
-        sandbox.destroy().await.map_err(|error| Failure::from(&error))?;
-        evaluation.map_err(|error| Failure::from(&error))
-    }
-
-    fn completed(&self, done: Done, attempt: u32) -> (RolloutRecord, Solution, Option<Evaluation>) {
-        let Done { solution, evaluation, timings } = done;
-        let verdict = evaluation.verdict.clone();
-        let failure = verdict.failure.clone();
-        let status = if failure.is_some() { RolloutStatus::Failed } else { RolloutStatus::Completed };
-        let record =
-            RolloutRecord { failure, timings, ..self.record(status, &solution, Some(verdict), attempt) };
-        (record, solution, Some(evaluation))
-    }
-
-    fn failed(&self, error: AttemptError, attempt: u32) -> (RolloutRecord, Solution, Option<Evaluation>) {
-        let trajectory = error.trajectory.map(|trajectory| *trajectory);
-        let solution = Solution { patch: error.patch.unwrap_or_default(), trajectory };
-        let record = self.record(RolloutStatus::Failed, &solution, None, attempt);
-        (RolloutRecord { failure: Some(error.failure), ..record }, solution, None)
-    }
-
-    fn record(
-        &self,
-        status: RolloutStatus,
-        solution: &Solution,
-        verdict: Option<Verdict>,
-        failed_attempts: u32,
-    ) -> RolloutRecord {
-        let trajectory = solution.trajectory.as_ref();
-        RolloutRecord {
-            schema_version: ROLLOUT_SCHEMA_VERSION,
+    fn outcome(&self, draft: Draft, failed_attempts: u32) -> Outcome {
+        let Draft { solution, timings, .. } = draft;
+        let (patch, trajectory) =
+            solution.map_or((None, None), |solution| (Some(solution.patch), solution.trajectory));
+        Outcome {
             key: self.key.clone(),
             policy: self.workshop.solver.name(&self.key.instance_id),
-            status,
-            exit_status: trajectory.map(|trajectory| trajectory.exit_status),
-            turns: trajectory.map_or(0, |trajectory| trajectory.steps.len()),
-            usage: trajectory.map(|trajectory| trajectory.usage).unwrap_or_default(),
-            empty_patch: solution.patch.is_empty(),
-            timings: Timings::default(),
-            verdict,
+            patch,
+            trajectory,
+            evaluated: None,
             failure: None,
+            timings,
             failed_attempts,
         }
     }
 
     async fn keep(&self, attempt: u32, error: AttemptError) -> Result<(), RunnerError> {
-        let failure = error.failure.clone();
+        let AttemptError { failure, trajectory } = error;
+        let (run, key, kept) = (Arc::clone(&self.run), self.key.clone(), failure.clone());
+        let written = blocking(move || {
+            let files = RolloutFiles { trajectory: trajectory.as_deref(), ..RolloutFiles::default() };
+            run.keep_attempt(&key, &kept, &files)
+        });
+        written.await??;
         self.emit(EventKind::AttemptFailed { key: self.key.clone(), attempt, failure });
-        let (run, key) = (Arc::clone(&self.run), self.key.clone());
-        blocking(move || {
-            let files = RolloutFiles {
-                trajectory: error.trajectory.as_deref(),
-                patch: error.patch.as_ref(),
-                ..RolloutFiles::default()
-            };
-            run.keep_attempt(&key, &error.failure, &files)
-        })
-        .await??;
         Ok(())
     }
 
     fn emit(&self, kind: EventKind) {
-        // The dispatcher outlives its units, except when the run is cancelled: then nobody listens.
+        // The dispatcher outlives its units; when it ends by an error, nobody listens.
         self.events.send(kind).ok();
     }
 }
 
-fn eval_files(
-    instance: &Instance,
-    solution: &Solution,
-    evaluation: &Evaluation,
-) -> Vec<(&'static str, Vec<u8>)> {
-    let report = instance_report(instance.id(), Some(&solution.patch), &evaluation.verdict);
-    let results =
-        evaluation.statuses.iter().map(|(test, status)| serde_json::json!({"test": test, "status": status}));
-    let results: String = results.map(|line| format!("{line}\n")).collect();
-    vec![
-        ("report.json", format!("{report:#}\n").into_bytes()),
-        ("test_output.txt", evaluation.log.clone()),
-        ("results.jsonl", results.into_bytes()),
-        ("eval.sh", evaluation.script.clone().into_bytes()),
-    ]
+fn panicked(panic: &(dyn Any + Send)) -> Failure {
+    let message = panic.downcast_ref::<String>().map(String::as_str);
+    let message = message.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message");
+    Failure {
+        boundary: Boundary::Internal,
+        kind: "panic".to_owned(),
+        message: format!("failed to finish the rollout: it panicked: {message}"),
+        retryable: false,
+    }
+}
+
+/// Runs file work where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, RunnerError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| RunnerError::Worker { message: error.to_string() })
 }
 
 fn ms(begin: Instant) -> u64 {

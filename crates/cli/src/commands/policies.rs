@@ -75,7 +75,7 @@ pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Option<NamedPolicy>> {
     let mut config = ClientConfig::new(base_url, model.clone());
     config.api_key = variable(API_KEY).map(|key| Secret::new(key.trim()));
     config.sampling.temperature = args.temperature;
-    config.max_tries = 6;
+    config.max_tries = 5;
     config.max_backoff = Duration::from_secs(30);
     let mut settings = toml::Table::from_iter([("base_url".to_owned(), config.shown_base_url().into())]);
     if let Some(temperature) = args.temperature {

@@ -6,7 +6,7 @@ use tree_sitter::Node;
 
 use super::walk::Visit;
 
-/// Longest piece of source that a replacement repeats; keeps the work linear in deeply nested sources.
+/// Longest piece of source that is repeated or searched; keeps the work linear in deeply nested sources.
 const MAX_REPEATED: usize = 200;
 
 /// A replacement of bytes by text.
@@ -45,11 +45,11 @@ pub(super) fn edits(visit: &Visit<'_>, source: &str) -> Vec<Edit> {
 /// Whether a call only tells somebody something.
 pub(super) fn is_logging(call: Node<'_>, source: &str) -> bool {
     let function = call.child_by_field_name("function").and_then(|it| source.get(it.byte_range()));
-    let Some((object, method)) = function.map(|text| text.rsplit_once('.').unwrap_or(("", text))) else {
+    let short = function.filter(|text| text.len() <= MAX_REPEATED);
+    let Some((object, method)) = short.map(|text| text.rsplit_once('.').unwrap_or(("", text))) else {
         return false;
     };
-    let logger =
-        object.rsplit('.').next().is_some_and(|name| name.len() < 50 && name.to_lowercase().contains("log"));
+    let logger = object.rsplit('.').next().is_some_and(|name| name.to_lowercase().contains("log"));
     match method {
         "print" => object.is_empty(),
         "warn" => logger || object == "warnings",

@@ -14,8 +14,8 @@ use super::rules;
 
 /// Larger sources are left alone: data tables and generated code.
 const MAX_SOURCE: usize = 1 << 20;
-/// Definitions nested deeper than this are left alone, which also bounds the length of qualified names.
-const MAX_NESTING: usize = 16;
+/// Definitions in others whose qualified name is longer than this many bytes are left alone.
+const MAX_NAME: usize = 300;
 
 /// Nothing in these is mutated: it has no behaviour, or none that a test should depend on.
 const SKIPPED: [&str; 16] = [
@@ -54,7 +54,6 @@ struct Scope {
     function: Option<usize>,
     /// What qualified names of definitions in here begin with.
     prefix: Rc<str>,
-    nesting: usize,
 }
 
 /// Every bug that can be planted in the functions of a Python source, by place in the file. Empty when the
@@ -99,7 +98,7 @@ struct Walk<'t> {
 impl<'t> Walk<'t> {
     fn run(&mut self, root: Node<'t>) {
         let mut cursor = root.walk();
-        let module = Scope { function: None, prefix: "".into(), nesting: 0 };
+        let module = Scope { function: None, prefix: "".into() };
         self.push_children(root, &module, &mut cursor);
         while let Some(visit) = self.stack.pop() {
             self.visit(visit, &mut cursor);
@@ -131,7 +130,7 @@ impl<'t> Walk<'t> {
     fn enter_function(&mut self, visit: &Visit<'t>, cursor: &mut TreeCursor<'t>) {
         let node = visit.node;
         let Some(name) = self.definition_name(visit) else { return };
-        if visit.scope.nesting >= MAX_NESTING || name == "__repr__" || name == "__str__" {
+        if name == "__repr__" || name == "__str__" {
             return;
         }
         let first = if visit.parent.kind() == "decorated_definition" { visit.parent } else { node };
@@ -139,7 +138,6 @@ impl<'t> Walk<'t> {
         let scope = Scope {
             function: Some(self.functions.len()),
             prefix: format!("{qualified_name}.<locals>.").into(),
-            nesting: visit.scope.nesting + 1,
         };
         self.functions.push(Arc::new(FunctionSite {
             file: self.file.to_owned(),
@@ -166,18 +164,16 @@ impl<'t> Walk<'t> {
     /// What stands directly in a class body runs when the class is made, not when a test calls something.
     fn enter_class(&mut self, visit: &Visit<'t>, cursor: &mut TreeCursor<'t>) {
         let Some(name) = self.definition_name(visit) else { return };
-        if let Some(body) = visit.node.child_by_field_name("body")
-            && visit.scope.nesting < MAX_NESTING
-        {
+        if let Some(body) = visit.node.child_by_field_name("body") {
             let prefix = format!("{}{name}.", visit.scope.prefix).into();
-            let nesting = visit.scope.nesting + 1;
-            self.push_children(body, &Scope { function: None, prefix, nesting }, cursor);
+            self.push_children(body, &Scope { function: None, prefix }, cursor);
         }
     }
 
     fn definition_name(&self, visit: &Visit<'t>) -> Option<&'t str> {
         let name = visit.node.child_by_field_name("name")?;
-        self.source.get(name.byte_range()).filter(|name| name.len() <= 200)
+        let name = self.source.get(name.byte_range())?;
+        (visit.scope.prefix.len() + name.len() <= MAX_NAME).then_some(name)
     }
 
     fn is_type_checking(&self, node: Node<'t>) -> bool {

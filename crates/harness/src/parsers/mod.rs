@@ -3,4 +3,4 @@
 mod name;
 mod pytest;
 
-pub use name::{ParserName, parse};
+pub use name::{ParserName, parse, parser_of};

@@ -1,7 +1,12 @@
-//! The rules of SWE-bench for `pytest -rA`: a line that starts with a status gives its second word that status.
+//! The rules of SWE-bench for the output of pytest: a line that starts with a status gives its second word that
+//! status; in some parsers, a line that ends with one gives its first word the second.
 //!
-//! Ids are cut at the first white space, as they are in the test lists of the data sets.
+//! Ids are cut at the first white space, as they are in the test lists of the data sets. Lines of one word, on which
+//! some parsers of upstream crash, say nothing.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use swegym_core::{TestStatus, TestStatuses};
 
 const STATUSES: [(&str, TestStatus); 5] = [
@@ -12,25 +17,77 @@ const STATUSES: [(&str, TestStatus); 5] = [
     ("XFAIL", TestStatus::Xfail),
 ];
 
+/// What is left of a colour without its escape character, of one code: upstream knows no other.
+#[expect(clippy::unwrap_used, reason = "the pattern is constant and covered by tests")]
+static COLOUR: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[\d+m").unwrap());
+#[expect(clippy::unwrap_used, reason = "the pattern is constant and covered by tests")]
+static FAILED_PROGRESS: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"FAILED\s*\[.*?\]").unwrap());
+
+/// What a line says about a test.
+struct Claim {
+    id: String,
+    /// None where upstream stores a word that is no status (`ERRORS`, `PASSED:`) and then knows no such status.
+    status: Option<TestStatus>,
+}
+
 pub(super) fn parse(log: &str) -> TestStatuses {
+    collect(log, status_first)
+}
+
+pub(super) fn parse_options(log: &str) -> TestStatuses {
+    let claim = |line: &str| status_first(line).map(|claim| Claim { id: short_option(&claim.id), ..claim });
+    collect(log, claim)
+}
+
+pub(super) fn parse_v2(log: &str) -> TestStatuses {
+    collect(log, |line| status_at_either_end(&plain(line)))
+}
+
+pub(super) fn parse_pydantic(log: &str) -> TestStatuses {
+    collect(log, |line| status_at_either_end(&FAILED_PROGRESS.replace_all(&plain(line), "FAILED")))
+}
+
+/// The claims of all lines. The last one about a test counts; one without a status takes away what was said before.
+fn collect(log: &str, claim: impl Fn(&str) -> Option<Claim>) -> TestStatuses {
     let mut statuses = TestStatuses::new();
     // Upstream reads the log in text mode, where a lone carriage return ends a line too.
-    for line in log.split(['\n', '\r']) {
-        if !STATUSES.iter().any(|(word, _)| line.starts_with(word)) {
-            continue;
-        }
-        let line = if line.starts_with("FAILED") { line.replace(" - ", " ") } else { line.to_owned() };
-        let mut words = line.split(is_python_space).filter(|word| !word.is_empty());
-        if let (Some(first), Some(id)) = (words.next(), words.next()) {
-            // Upstream stores a longer first word (`ERRORS`, `PASSED:`) as the status and then knows no such
-            // status. Here the test is left without one, which takes away what an earlier line said as well.
-            match STATUSES.iter().find(|(word, _)| *word == first) {
-                Some((_, status)) => statuses.insert(id.to_owned(), *status),
-                None => statuses.remove(id),
-            };
-        }
+    for Claim { id, status } in log.split(['\n', '\r']).filter_map(claim) {
+        match status {
+            Some(status) => statuses.insert(id, status),
+            None => statuses.remove(&id),
+        };
     }
     statuses
+}
+
+fn status_at_either_end(line: &str) -> Option<Claim> {
+    status_first(line).or_else(|| status_last(line))
+}
+
+fn status_first(line: &str) -> Option<Claim> {
+    if !STATUSES.iter().any(|(word, _)| line.starts_with(word)) {
+        return None;
+    }
+    let line = if line.starts_with("FAILED") { line.replace(" - ", " ") } else { line.to_owned() };
+    let (status, id) = first_two_words(&line)?;
+    Some(Claim { id: id.to_owned(), status: status_of(status) })
+}
+
+fn status_last(line: &str) -> Option<Claim> {
+    if !STATUSES.iter().any(|(word, _)| line.ends_with(word)) {
+        return None;
+    }
+    let (id, status) = first_two_words(line)?;
+    Some(Claim { id: id.to_owned(), status: status_of(status) })
+}
+
+fn status_of(word: &str) -> Option<TestStatus> {
+    STATUSES.iter().find(|(known, _)| *known == word).map(|(_, status)| *status)
+}
+
+fn first_two_words(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.split(is_python_space).filter(|word| !word.is_empty());
+    Some((words.next()?, words.next()?))
 }
 
 /// White space as Python's `str.split` sees it.
@@ -38,84 +95,24 @@ fn is_python_space(c: char) -> bool {
     c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::{BufRead, BufReader};
-    use std::path::Path;
+/// The line without colours and control characters, tabs included.
+fn plain(line: &str) -> String {
+    let is_control = |c: &char| ('\u{1}'..='\u{1f}').contains(c);
+    COLOUR.replace_all(line, "").chars().filter(|c| !is_control(c)).collect()
+}
 
-    use proptest::prelude::*;
-    use serde_json::{Map, Value};
-
-    use super::*;
-    use crate::{ParserName, parse as parse_bytes};
-
-    fn word(status: TestStatus) -> &'static str {
-        STATUSES.iter().find(|(_, known)| *known == status).unwrap().0
-    }
-
-    fn lines(statuses: &TestStatuses) -> Vec<String> {
-        statuses.iter().map(|(id, status)| format!("{id} {}", word(*status))).collect()
-    }
-
-    #[test]
-    fn summary_lines_give_statuses_and_later_lines_win() {
-        let log = "collected 4 items\nPASSED t.py::a\nFAILED t.py::b - assert 1 == 2\nERROR t.py::c\r\n\
-                   SKIPPED [1] t.py:3: why\rXFAIL t.py::d - why\nXPASS t.py::e\n PASSED t.py::f\nFAILED t.py::a\n\
-                   PASSED t.py::g[x y]\nFAILED - t.py::h\nPASSED\n";
-        let expected = [
-            "[1] SKIPPED",
-            "t.py::a FAILED",
-            "t.py::b FAILED",
-            "t.py::c ERROR",
-            "t.py::d XFAIL",
-            "t.py::g[x PASSED",
-            "t.py::h FAILED",
-        ];
-        assert_eq!(lines(&parse(log)), expected);
-    }
-
-    #[test]
-    fn a_status_that_is_none_takes_the_earlier_one_away() {
-        assert_eq!(parse("PASSED t.py::a\nPASSED: t.py::a\nERRORS t.py::b"), TestStatuses::new());
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_are_a_log(log in prop::collection::vec(any::<u8>(), 0..300), status in 0..5_usize) {
-            let mut line = STATUSES[status].0.as_bytes().to_vec();
-            line.extend_from_slice(&log);
-            parse_bytes(ParserName::Pytest, &line);
-        }
-    }
-
-    #[test]
-    fn agrees_with_upstream() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/log_parsers.jsonl.gz");
-        let Ok(file) = std::fs::File::open(&path) else {
-            eprintln!("skipped: {} is absent", path.display());
-            return;
-        };
-        let mut count = 0;
-        for line in BufReader::new(flate2::read::GzDecoder::new(file)).lines() {
-            let record: Map<String, Value> = serde_json::from_str(&line.unwrap()).unwrap();
-            let by_text_file =
-                record.get("expected_fork_via_text_file").map(|expected| &expected["parse_log_pytest"]);
-            let expected = by_text_file
-                .filter(|expected| *expected != "same")
-                .unwrap_or(&record["expected"]["fork"]["parse_log_pytest"]);
-            let known = |(id, status): (&String, &Value)| {
-                let status = status.as_str().unwrap();
-                STATUSES.iter().any(|(word, _)| *word == status).then(|| format!("{id} {status}"))
-            };
-            let mut expected: Vec<_> = expected.as_object().unwrap().iter().filter_map(known).collect();
-            expected.sort_unstable();
-            let mut actual =
-                lines(&parse_bytes(ParserName::Pytest, record["log"].as_str().unwrap().as_bytes()));
-            actual.sort_unstable();
-            assert_eq!(actual, expected, "{}", record["id"]);
-            count += 1;
-        }
-        println!("{count} logs agree");
-        assert!(count > 0);
+/// `t.py::a[/tmp/x/y]` -> `t.py::a[/y]`. What follows the last bracket is dropped.
+fn short_option(id: &str) -> String {
+    let parts = id.split_once('[').and_then(|(main, rest)| Some((main, rest.rsplit_once(']')?.0)));
+    let Some((main, option)) = parts else {
+        return id.to_owned();
+    };
+    let is_path = option.starts_with('/') && !option.starts_with("//") && !option.contains('*');
+    match option.rsplit_once('/') {
+        Some((_, last)) if is_path => format!("{main}[/{last}]"),
+        _ => format!("{main}[{option}]"),
     }
 }
+
+#[cfg(test)]
+mod tests;

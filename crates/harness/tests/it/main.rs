@@ -4,3 +4,4 @@
 mod apply;
 mod evaluate;
 mod host_sandbox;
+mod parser_choice;

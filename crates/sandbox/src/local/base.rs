@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use swegym_images::HostBind;
 
 /// What a program of the host needs to run: programs, libraries, and how they are found.
-const BASE: [&str; 14] = [
+const BASE: [&str; 17] = [
     "/usr",
     "/bin",
     "/sbin",
@@ -21,6 +21,10 @@ const BASE: [&str; 14] = [
     "/etc/ld.so.conf",
     "/etc/ld.so.conf.d",
     "/etc/localtime",
+    // Certificates: libraries refuse to start without, also where there is no network.
+    "/etc/ssl",
+    "/etc/ca-certificates",
+    "/etc/pki",
 ];
 const MIME_TYPES: &str = "/etc/mime.types";
 

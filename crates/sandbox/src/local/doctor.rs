@@ -128,7 +128,7 @@ fn kernel_version(release: &str) -> Option<(u32, u32)> {
 
 fn user_namespaces(run: &Run) -> Probe {
     const NAME: &str = "user namespaces";
-    let forbidden = FORBIDDING.iter().find(|(file, value, _)| read(&format!("/proc/sys/{file}")) == *value);
+    let forbidden = FORBIDDING.iter().find(|(file, value, _)| read(format!("/proc/sys/{file}")) == *value);
     match (run, forbidden) {
         (Ok(_), _) if is_privileged() => Probe::new(NAME, Level::Ok, "running as root"),
         (Ok(_), _) => Probe::new(NAME, Level::Ok, "open to ordinary users"),

@@ -101,7 +101,7 @@ async fn instances(
     for package in &PACKAGES {
         let begin = Instant::now();
         let name = format!("{} {}", package.distribution, package.version);
-        printer.status(&format!("{name}: building its image, planting bugs, running its tests"));
+        printer.line(&format!("{name}: building its image, planting bugs, running its tests ..."));
         let (made, reused) =
             prepare(engine, package, wanted, &repos).await.with_context(|| format!("prepare {name}"))?;
         let how =

@@ -65,7 +65,7 @@ async fn make(
     let author = Author { name: package.distribution, email: "packages@localhost", date: package.created_at };
     let images = engine.image_builder(specs(), build.files())?;
     let archive = images.index().file(&package.sdist).await?;
-    let tree = tempfile::tempdir().context("make a temporary folder")?;
+    let tree = build.temporary_folder()?;
     unpack_sdist(&archive, tree.path())?;
     let repo = package.repo_name()?;
     let repository = GitRepository::init_bare(&build.files().join(repo.folder())).await?;
@@ -90,6 +90,7 @@ async fn make(
     let bench =
         PackageBench { backend: Arc::clone(&engine.backend), image, repository, clean, author, message };
     let instances = synthesize(&synth, &bench, wanted.jobs).await?;
+    drop(tree);
     write_instances(&build.files().join("instances.jsonl"), &instances)?;
     Ok(tokio::task::spawn_blocking(move || build.commit()).await??)
 }

@@ -10,8 +10,7 @@ use std::path::{Component, Path, PathBuf};
 use super::super::protocol::{CreateSpec, SetupError, Step};
 
 /// Parts of the host's `/etc` that make its network usable.
-pub(super) const NETWORK_FILES: [&str; 5] =
-    ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/ssl", "/etc/ca-certificates"];
+pub(super) const NETWORK_FILES: [&str; 3] = ["/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf"];
 
 const FOLDERS: [&str; 6] = ["proc", "dev", "root", "run", "etc", "var"];
 const SHARED_FOLDERS: [&str; 2] = ["tmp", "var/tmp"];

@@ -1,0 +1,84 @@
+//! Bad input: the user learns what is wrong and where, and nothing is half-written.
+
+use serde_json::{Value, json};
+
+use crate::support::{Place, Ran};
+
+fn row() -> Value {
+    json!({
+        "repo": "o/n", "instance_id": "o__n-1", "base_commit": "0".repeat(40), "patch": "", "test_patch": "",
+        "problem_statement": "x", "version": "1", "FAIL_TO_PASS": ["t.py::a"], "PASS_TO_PASS": [],
+    })
+}
+
+/// Runs `eval` on these instance lines with a specs file and an empty repositories folder.
+fn eval(place: &Place, lines: &str, more: &[&str]) -> Ran {
+    place.write("tasks.jsonl", lines);
+    place.write("specs.json", r#"{"o/n": {"1": {"python": "3", "test_cmd": "true"}}}"#);
+    std::fs::create_dir_all(place.path("repos")).unwrap();
+    let arguments = ["eval", "-i", "tasks.jsonl", "--repos", "repos", "--specs", "specs.json", "-o", "out"];
+    place.run(&[&arguments[..], more].concat())
+}
+
+#[test]
+fn a_bad_row_is_named_by_line_and_field() {
+    let place = Place::new();
+    let mut bad = row();
+    bad["base_commit"] = json!("HEAD");
+    let ran = eval(&place, &format!("{}\n\n{bad}\n", row()), &["--predictions", "gold"]);
+    assert_eq!(ran.code, Some(1));
+    for part in ["tasks.jsonl", "line 3", "base_commit", "`HEAD` is not a full commit id"] {
+        assert!(ran.stderr.contains(part), "{part} is missing: {}", ran.stderr);
+    }
+    assert!(!place.path("out").exists(), "nothing may be written");
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn a_row_that_is_not_json_is_named_by_line() {
+    let ran = eval(&Place::new(), &format!("{}\n{{\"repo\": \n", row()), &["--predictions", "gold"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("line 2"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_instance_that_occurs_twice_is_refused() {
+    let ran = eval(&Place::new(), &format!("{}\n{}\n", row(), row()), &["--predictions", "gold"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("o__n-1"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_missing_spec_is_said_before_anything_runs() {
+    let place = Place::new();
+    let mut other = row();
+    other["version"] = json!("2");
+    let ran = eval(&place, &other.to_string(), &["--predictions", "gold"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("`o/n` version `2`: the specs have 1"), "{}", ran.stderr);
+    assert!(!place.path("out").exists(), "nothing may be written");
+}
+
+#[test]
+fn predictions_for_nothing_are_refused() {
+    let place = Place::new();
+    place.write("preds.jsonl", r#"{"instance_id": "o__n-2", "model_name_or_path": "m", "model_patch": ""}"#);
+    let ran = eval(&place, &row().to_string(), &["--predictions", "preds.jsonl"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("none of `preds.jsonl` is for one of them"), "{}", ran.stderr);
+}
+
+#[test]
+fn unknown_names_and_wrong_flags_are_refused() {
+    let ran = eval(&Place::new(), &row().to_string(), &["--predictions", "gold", "--only", "o__n-9"]);
+    assert_eq!(
+        (ran.code, ran.stderr.contains("no instance is named `o__n-9`")),
+        (Some(1), true),
+        "{}",
+        ran.stderr
+    );
+    let ran = eval(&Place::new(), &row().to_string(), &["--predictions", "gold", "-j", "0"]);
+    assert_eq!((ran.code, ran.stderr.contains("must be at least 1")), (Some(2), true), "{}", ran.stderr);
+    let ran = Place::new().run(&["quickstart", "--model", "m"]);
+    assert_eq!((ran.code, ran.stderr.contains("OPENAI_BASE_URL")), (Some(1), true), "{}", ran.stderr);
+}
