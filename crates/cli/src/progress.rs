@@ -41,16 +41,14 @@ impl Progress {
 impl EventSink for Progress {
     fn event(&mut self, event: &Event) {
         match &event.kind {
-            EventKind::RunStarted { run, planned, already_done } => {
+            EventKind::RunStarted { run, counts } => {
                 self.run.clone_from(run);
-                self.counts =
-                    RunCounts { planned: *planned, completed: *already_done, ..RunCounts::default() };
-                let resumed = if *already_done > 0 {
-                    format!(", {already_done} of them done before")
-                } else {
-                    String::new()
+                self.counts = *counts;
+                let before = match self.done() {
+                    0 => String::new(),
+                    done => format!(", {done} of them done before"),
                 };
-                self.printer.line(&format!("{run}: {planned} rollouts{resumed}"));
+                self.printer.line(&format!("{run}: {} rollouts{before}", counts.planned));
             }
             EventKind::RolloutStarted { key, .. } => {
                 self.live.insert(key.to_string());

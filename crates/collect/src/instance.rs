@@ -20,13 +20,14 @@ pub(crate) struct Found<'a> {
     pub(crate) validation: Validation,
 }
 
-/// The name of the instance of a bug: the same bug in the same version always has the same.
+/// The name of the instance of a bug: the same bug in the same version always has the same. It says nothing
+/// about the bug, because agents see it.
 pub(crate) fn instance_name(package: &SynthPackage, mutation: &Mutation) -> String {
-    let Mutation { operator, range, replacement, function } = mutation;
+    let Mutation { range, replacement, function, .. } = mutation;
     let identity = json!([package.version, function.file, range.start, range.end, replacement]);
     let digest = Sha256::digest(identity.to_string());
     let hex: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{operator}-{hex}", package.repo.folder())
+    format!("{}-{hex}", package.repo.folder())
 }
 
 /// Makes the row and reads it as any other. It names the operator, not the place: rows get printed.

@@ -23,8 +23,8 @@ const REPETITIONS: usize = 2;
 /// Wall time for the tests of the clean tree.
 const CLEAN_LIMIT: Duration = Duration::from_secs(900);
 /// With a bug the tests get at least this, and [`SLOWER`] times what they took without.
-const MIN_LIMIT: Duration = Duration::from_secs(10);
-const SLOWER: u32 = 10;
+const MIN_LIMIT: Duration = Duration::from_secs(5);
+const SLOWER: u32 = 5;
 /// A bug that keeps more than this share of the passing tests from passing broke an import, or nearly so.
 const TOO_BROAD_PERCENT: usize = 40;
 

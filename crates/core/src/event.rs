@@ -40,10 +40,8 @@ pub enum EventKind {
     RunStarted {
         /// Name of the run.
         run: String,
-        /// Rollouts that the run asks for.
-        planned: usize,
-        /// Rollouts that were committed before.
-        already_done: usize,
+        /// What the run asks for, and what of it was committed before.
+        counts: RunCounts,
     },
     /// An image is ready.
     ImageReady {

@@ -82,11 +82,7 @@ impl Runner {
     /// [`RunnerError`] when the run directory fails; what goes wrong with a rollout is a record.
     pub async fn run(mut self, plan: &RunPlan, cancel: &CancellationToken) -> Result<RunCounts, RunnerError> {
         let (mut counts, todo) = self.survey(plan)?;
-        self.emit(EventKind::RunStarted {
-            run: plan.name.clone(),
-            planned: counts.planned,
-            already_done: counts.completed,
-        })?;
+        self.emit(EventKind::RunStarted { run: plan.name.clone(), counts })?;
         let stop = cancel.child_token();
         let mut workers = JoinSet::new();
         let dispatched = self.dispatch(todo, plan.jobs.max(1), &mut workers, &mut counts, &stop).await;

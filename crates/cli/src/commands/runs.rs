@@ -76,6 +76,7 @@ impl Run {
             attempts: 3,
             pause: Duration::from_secs(2),
         };
+        let has_trajectories = self.solver.needs_sandbox();
         let workshop = Arc::new(Workshop { backend, images, solver: self.solver, limits });
         let plan = RunPlan {
             name: self.name.clone(),
@@ -86,7 +87,9 @@ impl Run {
         let progress = Box::new(Progress::new(printer.clone()));
         let counts = Runner::new(Arc::clone(&run), workshop, progress)?.run(&plan, cancel).await?;
         let mut exports = export_predictions(&run)?;
-        exports.push(export_sft(&run)?);
+        if has_trajectories {
+            exports.push(export_sft(&run)?);
+        }
         Ok(Ended {
             counts,
             row: Row { policy: self.name, records: run.records()? },

@@ -23,6 +23,9 @@ use crate::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 /// How long the launcher may take to answer for the first time.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a sandbox may take to be set up; a disk or a machine that is that slow is of no use.
+const SETUP_PATIENCE: Duration = Duration::from_secs(120);
+
 /// How the backend is started.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
@@ -121,13 +124,13 @@ impl Backend for LocalBackend {
             oom_counter,
             spec.image.config.clone(),
         );
-        match first.reply().await {
-            Ok((GuestReply::Ready, _)) => Ok(Box::new(sandbox)),
-            Ok((GuestReply::Failed(error), _)) => Err(error.into()),
-            _ => Err(SandboxError::Create {
-                step: "set up".to_owned(),
-                message: "it ended before it was ready".to_owned(),
-            }),
+        let not_ready =
+            |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
+        match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
+            Ok(Ok((GuestReply::Ready, _))) => Ok(Box::new(sandbox)),
+            Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),
+            Ok(_) => Err(not_ready("it ended before it was ready")),
+            Err(_) => Err(not_ready("it is not ready after two minutes")),
         }
     }
 

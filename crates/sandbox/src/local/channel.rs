@@ -28,7 +28,7 @@ type Waiting<R> = Option<HashMap<u64, oneshot::Sender<Reply<R>>>>;
 pub(crate) struct Channel<R> {
     socket: Arc<AsyncFd<OwnedFd>>,
     waiting: Arc<Mutex<Waiting<R>>>,
-    /// Number 0 belongs to the first reply, which nobody asked for.
+    /// Number of the next request; 0 belongs to the first reply, which nobody asked for.
     next: AtomicU64,
     reader: JoinHandle<()>,
 }
@@ -64,11 +64,12 @@ impl<R: DeserializeOwned + Send + 'static> Channel<R> {
     pub(crate) fn open(socket: OwnedFd) -> io::Result<(Self, Pending<R>)> {
         set_nonblocking(&socket)?;
         let socket = Arc::new(sys::watch(socket)?);
-        let waiting = Arc::new(Mutex::new(Some(HashMap::new())));
+        // The first reply may lie in the socket already: it must be expected before anyone reads.
+        let (sender, reply) = oneshot::channel();
+        let waiting = Arc::new(Mutex::new(Some(HashMap::from([(0, sender)]))));
+        let first = Pending { id: 0, reply, waiting: Arc::clone(&waiting) };
         let reader = tokio::spawn(read_replies(Arc::clone(&socket), Arc::clone(&waiting)));
-        let channel = Self { socket, waiting, next: AtomicU64::new(0), reader };
-        let first = channel.expect_reply().map_err(|_| io::ErrorKind::BrokenPipe)?;
-        Ok((channel, first))
+        Ok((Self { socket, waiting, next: AtomicU64::new(1), reader }, first))
     }
 
     /// Sends a request and waits for its reply.
@@ -146,4 +147,25 @@ fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use nix::sys::socket::MsgFlags;
+
+    use super::*;
+    use crate::local::protocol::socket_pair;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn a_first_reply_that_came_early_is_not_lost() {
+        for round in 0..500 {
+            let (ours, theirs) = socket_pair().unwrap();
+            send(theirs.as_fd(), &Envelope { id: 0, body: round }, &[], MsgFlags::empty()).unwrap();
+            let (_channel, mut first) = Channel::<u32>::open(ours).unwrap();
+            let reply = tokio::time::timeout(Duration::from_secs(20), first.reply()).await;
+            assert_eq!(reply.expect("the reply arrives").unwrap().0, round);
+        }
+    }
 }
