@@ -29,9 +29,6 @@ use crate::table::render;
 use packages::{PACKAGES, specs};
 use prepare::{Wanted, prepare};
 
-/// Instances made of each package.
-const INSTANCES_PER_PACKAGE: usize = 3;
-
 /// Where everything lies.
 struct Layout {
     root: PathBuf,
@@ -66,7 +63,7 @@ pub(crate) async fn run(args: QuickstartArgs, printer: &Printer) -> anyhow::Resu
     let root =
         std::path::absolute(&args.output).with_context(|| format!("find `{}`", args.output.display()))?;
     let layout = Layout { root };
-    let wanted = Wanted { instances: INSTANCES_PER_PACKAGE, seed: args.seed, jobs };
+    let wanted = Wanted { seed: args.seed, jobs };
     let instances = tokio::select! {
         instances = instances(&engine, &layout, wanted, printer) => instances?,
         () = cancel.cancelled() => return Ok(interrupted(printer)),

@@ -16,6 +16,8 @@ pub(super) struct Package {
     pub(super) created_at: &'static str,
     /// The source distribution.
     pub(super) sdist: PinnedFile,
+    /// Bugs that are planted in it.
+    pub(super) instances: usize,
 }
 
 pub(super) const PACKAGES: [Package; 3] = [
@@ -29,6 +31,7 @@ pub(super) const PACKAGES: [Package; 3] = [
             file: "inflection-0.5.1.tar.gz",
             sha256: "1a29730d366e996aaacffb2f1f1cb9593dc38e2ddd30c91250c6dde09ea9b417",
         },
+        instances: 3,
     },
     Package {
         repo: "pytoolz/toolz",
@@ -40,6 +43,7 @@ pub(super) const PACKAGES: [Package; 3] = [
             file: "toolz-1.0.0.tar.gz",
             sha256: "2c86e3d9a04798ac556793bced838816296a2f085017664e4995cb40a1047a02",
         },
+        instances: 2,
     },
     Package {
         repo: "tkem/cachetools",
@@ -51,6 +55,7 @@ pub(super) const PACKAGES: [Package; 3] = [
             file: "cachetools-6.2.6.tar.gz",
             sha256: "16c33e1f276b9a9c0b49ab5782d901e3ad3de0dd6da9bf9bcd29ac5672f2f9e6",
         },
+        instances: 3,
     },
 ];
 

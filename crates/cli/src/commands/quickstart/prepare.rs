@@ -25,10 +25,9 @@ const SYNTH_VERSION: u32 = 1;
 /// Bugs tried for each instance that is wanted.
 const CANDIDATES_PER_INSTANCE: usize = 10;
 
-/// How many instances are made, from what seed, how many test runs at once.
+/// From what seed instances are made, and how many test runs at once.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
-    pub(super) instances: usize,
     pub(super) seed: u64,
     pub(super) jobs: usize,
 }
@@ -42,7 +41,7 @@ pub(super) async fn prepare(
 ) -> anyhow::Result<(Vec<Instance>, bool)> {
     // A throw-away builder over an empty folder: it knows interpreters and the index.
     let python = engine.image_builder(specs(), repos.to_owned())?.python(PYTHON).await?;
-    let inputs = (SYNTH_VERSION, package.sdist.sha256, specs(), python, wanted.instances, wanted.seed);
+    let inputs = (SYNTH_VERSION, package.sdist.sha256, specs(), python, package.instances, wanted.seed);
     let recipe = Recipe::new("quickstart", &inputs)?;
     let store = engine.store.clone();
     let (layer, reused) = match tokio::task::spawn_blocking(move || store.begin(&recipe)).await?? {
@@ -83,9 +82,9 @@ async fn make(
         test_command: images.specs().get(&environment)?.test_command(),
         files: python_sources(tree.path())?,
         created_at: package.created_at.to_owned(),
-        instances: wanted.instances,
+        instances: package.instances,
         seed: wanted.seed,
-        max_candidates: wanted.instances * CANDIDATES_PER_INSTANCE,
+        max_candidates: package.instances * CANDIDATES_PER_INSTANCE,
     };
     let bench =
         PackageBench { backend: Arc::clone(&engine.backend), image, repository, clean, author, message };
