@@ -58,7 +58,12 @@ async fn all_probes(cache: &Path) -> anyhow::Result<Vec<Probe>> {
         Some(_) => probes.push(found("package index", "set by the environment".to_owned())),
         None => probes.push(Probe {
             name: "package index",
-            ..program("python3", &["-c", "import pip; print('that of pip', pip.__version__)"], Level::Fail, fix)
+            ..program(
+                "python3",
+                &["-c", "import pip; print('that of pip', pip.__version__)"],
+                Level::Fail,
+                fix,
+            )
         }),
     }
     let fix = "install patch (Debian: `apt install patch`); without it, patches that need fuzz are rejected";

@@ -86,18 +86,24 @@ fn quickstart_survives_sigkill_at_any_moment() {
     assert_eq!(place.run(&["quickstart"]).stdout, ran.stdout, "a done run says the same again");
 }
 
+/// `quickstart` with the first rollout done, and what it has yet to say.
+fn started(place: &Place) -> (Child, impl Iterator<Item = String> + use<>) {
+    let mut child =
+        place.swegym(&["quickstart"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    said.by_ref().find(|line| line.starts_with("gold [1/")).expect("a rollout is done");
+    (child, said)
+}
+
 #[test]
 fn ctrl_c_ends_quickly_and_says_how_to_resume() {
     if !network() {
         return;
     }
     let place = Place::with_shared_cache();
-    let mut child =
-        place.swegym(&["quickstart"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    said.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.starts_with("gold [1/"))).unwrap().unwrap();
+    let (mut child, said) = started(&place);
     interrupt(&child);
-    let rest: Vec<String> = said.map(Result::unwrap).collect();
+    let rest: Vec<String> = said.collect();
     assert_eq!(child.wait().unwrap().code(), Some(130), "{rest:?}");
     assert!(rest.iter().any(|line| line.contains("the same command goes on from here")), "{rest:?}");
     assert_no_leftovers(&place);
@@ -115,10 +121,7 @@ fn a_run_directory_has_one_writer_and_one_set_of_settings() {
         return;
     }
     let place = Place::with_shared_cache();
-    let mut child =
-        place.swegym(&["quickstart"]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
-    said.by_ref().find(|line| line.as_ref().is_ok_and(|line| line.starts_with("gold [1/"))).unwrap().unwrap();
+    let (mut child, said) = started(&place);
     let second = place.run(&["quickstart"]);
     assert_eq!(second.code, Some(1), "{}", second.stderr);
     assert!(second.stderr.contains(&child.id().to_string()), "it names the holder: {}", second.stderr);
