@@ -112,7 +112,7 @@ pub(crate) struct InstanceArgs {
     /// Work on the first N instances
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
-    /// Run directory [default: runs/<policy>]
+    /// Run directory [default: runs/POLICY]
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     /// Rollouts at once [default: number of processors]

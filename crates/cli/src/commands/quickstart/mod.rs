@@ -3,15 +3,14 @@
 mod packages;
 mod prepare;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use swegym_agent::ScaffoldConfig;
 use swegym_core::Instance;
-use swegym_data::{load_instances, write_atomic, write_instances};
+use swegym_data::{digest_file, load_instances, write_atomic, write_instances};
 use swegym_environment::ImageBuilder;
 use swegym_runner::ScaffoldSolver;
 use tokio_util::sync::CancellationToken;
@@ -76,7 +75,7 @@ pub(crate) async fn run(args: QuickstartArgs, printer: &Printer) -> anyhow::Resu
     policies.extend(model);
     let mut ended = Vec::new();
     for policy in policies {
-        let run = plan(policy, &layout, &instances, jobs);
+        let run = plan(policy, &layout, &instances, jobs)?;
         ended.push(execute(run, &engine, &images, &cancel, printer).await?);
         if cancel.is_cancelled() {
             return Ok(interrupted(printer));
@@ -106,26 +105,39 @@ async fn instances(
         printer.line(&format!("{name}: {} instances, {how}", made.len()));
         instances.extend(made);
     }
+    let path = layout.instances();
+    ensure!(
+        !path.exists() || load_instances(&path)? == instances,
+        "make the instances: `{}` holds others, made with another seed or version; give another folder with `-o`",
+        path.display()
+    );
     let json = serde_json::to_vec_pretty(&specs()).context("write the specs")?;
     write_atomic(&layout.specs(), &json)?;
-    write_instances(&layout.instances(), &instances)?;
+    write_instances(&path, &instances)?;
     // What is rolled out is what was written, read back as any other user of the file would.
-    Ok(load_instances(&layout.instances())?.into_iter().map(Arc::new).collect())
+    Ok(load_instances(&path)?.into_iter().map(Arc::new).collect())
 }
 
-fn plan(policy: NamedPolicy, layout: &Layout, instances: &[Arc<Instance>], jobs: usize) -> Run {
+fn plan(
+    policy: NamedPolicy,
+    layout: &Layout,
+    instances: &[Arc<Instance>],
+    jobs: usize,
+) -> anyhow::Result<Run> {
     let config = ScaffoldConfig::default();
-    Run {
+    let digest = |name: &str, path: &Path| Ok::<_, anyhow::Error>((name.to_owned(), digest_file(path)?));
+    let inputs = [digest("instances.jsonl", &layout.instances())?, digest("specs.json", &layout.specs())?];
+    Ok(Run {
         settings: settings(&policy, &config),
         folder: layout.run(&policy.name),
         solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),
         name: policy.name,
-        digests: BTreeMap::new(),
+        digests: inputs.into(),
         instances: instances.to_vec(),
         samples: 1,
         jobs,
         eval_time: Duration::from_secs(300),
-    }
+    })
 }
 
 async fn execute(
