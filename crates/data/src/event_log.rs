@@ -117,7 +117,7 @@ mod tests {
 
     /// Version 1 of the log, as it must be readable for ever.
     const VERSION_1: &str = concat!(
-        r#"{"seq":0,"at":"2025-01-02T03:04:05Z","elapsed_ms":0,"kind":"run_started","run":"r","planned":2,"already_done":0}"#,
+        r#"{"seq":0,"at":"2025-01-02T03:04:05Z","elapsed_ms":0,"kind":"run_started","run":"r","counts":{"planned":2,"completed":0,"resolved":0,"failed":0}}"#,
         "\n",
         r#"{"seq":1,"at":"2025-01-02T03:04:06.5Z","elapsed_ms":1500,"kind":"rollout_finished","instance_id":"a-1","sample":0,"resolved":true,"record":"rollouts/a-1/0/rollout.json","sha256":"00","ms":7}"#,
         "\n",
