@@ -43,7 +43,8 @@ impl EventSink for Progress {
         match &event.kind {
             EventKind::RunStarted { run, counts } => {
                 self.run.clone_from(run);
-                self.counts = *counts;
+                // What failed before is tried again.
+                self.counts = RunCounts { failed: 0, ..*counts };
                 let before = match self.done() {
                     0 => String::new(),
                     done => format!(", {done} of them done before"),

@@ -84,15 +84,21 @@ impl GitRepository {
         Ok(std::fs::read_to_string(self.path.join(path.trim())).ok())
     }
 
-    /// Writes a pack (and its index) with everything that the `roots` reach, and nothing else, into `folder`.
-    pub(crate) async fn pack_into(&self, roots: &[String], folder: &Path) -> Result<(), EnvironmentError> {
-        let base = folder.join("pack");
+    /// Writes a pack (and its index) with everything that the `roots` reach, and nothing else, into the objects
+    /// folder `target` of another repository. Nothing is written into this one, which may be somebody else's.
+    pub(crate) async fn pack_into(&self, roots: &[String], target: &Path) -> Result<(), EnvironmentError> {
+        let objects = self.git(&["rev-parse", "--git-path", "objects"], &[], &[]).await?;
+        let objects = self.path.join(objects.trim_end());
+        let (objects, own) = (objects.to_string_lossy(), target.to_string_lossy());
+        let environment =
+            [("GIT_OBJECT_DIRECTORY", own.as_ref()), ("GIT_ALTERNATE_OBJECT_DIRECTORIES", objects.as_ref())];
+        let base = target.join("pack/pack");
         let base = base.to_string_lossy();
         let mut input = roots.join("\n").into_bytes();
         input.push(b'\n');
         // Deltas that exist are reused; looking for new ones would take minutes on large repositories.
         let arguments = ["pack-objects", "--quiet", "--revs", "--window=0", "--delta-base-offset", &base];
-        self.git(&arguments, &[], &input).await.map(drop)
+        self.git(&arguments, &environment, &input).await.map(drop)
     }
 
     /// Commits all files below `tree`, ignored ones too, as a root commit.
@@ -227,4 +233,30 @@ async fn run(mut command: Command, input: &[u8]) -> io::Result<std::process::Out
     };
     let ((), output) = tokio::join!(feed, child.wait_with_output());
     output
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AUTHOR: Author = Author { name: "a", email: "a@localhost", date: "2024-01-01T00:00:00Z" };
+
+    #[tokio::test]
+    async fn a_pack_holds_the_past_alone_and_leaves_its_source_as_it_was() {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        std::fs::create_dir(&tree).unwrap();
+        let source = GitRepository::init_bare(&folder.path().join("source")).await.unwrap();
+        std::fs::write(tree.join("x"), "now").unwrap();
+        let now = source.commit_tree_of(&tree, &AUTHOR, "now").await.unwrap();
+        let later = source.commit_with_file(&now, ("x", b"later"), &AUTHOR, "later").await.unwrap();
+        source.set_branch("main", &later).await.unwrap();
+
+        let target = GitRepository::init_bare(&folder.path().join("target")).await.unwrap();
+        source.pack_into(&[now.to_string()], &target.path().join("objects")).await.unwrap();
+        assert!(target.has_commit(&now).await);
+        assert!(!target.has_commit(&later).await, "what comes later must not be there");
+        let packs = std::fs::read_dir(source.path().join("objects/pack")).unwrap();
+        assert_eq!(packs.count(), 0, "nothing is written into the source");
+    }
 }

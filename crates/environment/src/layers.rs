@@ -62,8 +62,9 @@ pub(crate) async fn build_packages(
         spec.extra_binds.pop();
         let cache = swegym_images::Layer { id: "uv-cache".to_owned(), path: step.cache_root.to_owned() };
         spec.image.layers.push(cache);
-        let script = format!("rm -rf {VENV} && {venv} && {install} && rm -rf {UV_CACHE}");
+        let script = format!("rm -rf {VENV} && {venv} && {install}");
         run(backend, &spec, "install packages", &script, &env, requirements.as_bytes()).await?;
+        // Not from inside: other builds write to the cache below it meanwhile.
         remove(&build.files().join(UV_CACHE.trim_start_matches('/')))?;
     }
     // Starting the interpreter runs what packages put into .pth files: not where the cache is in reach.
@@ -81,16 +82,17 @@ pub(crate) async fn build_repository(
 ) -> Result<(), EnvironmentError> {
     let testbed = build.files().join(TESTBED.trim_start_matches('/'));
     let git_dir = testbed.join(".git");
-    let packs = git_dir.join("objects/pack");
+    let objects = git_dir.join("objects");
+    let packs = objects.join("pack");
     std::fs::create_dir_all(&packs).map_err(|source| EnvironmentError::Io {
         action: "make",
-        path: packs.clone(),
+        path: packs,
         source,
     })?;
     let tags = source.past_tags(commit).await?;
     let roots: Vec<String> =
         tags.iter().map(|(object, _)| object.clone()).chain([commit.to_string()]).collect();
-    source.pack_into(&roots, &packs).await?;
+    source.pack_into(&roots, &objects).await?;
     if let Some(shallow) = source.shallow_commits().await? {
         let path = git_dir.join("shallow");
         std::fs::write(&path, shallow).map_err(|source| EnvironmentError::Io {
@@ -180,10 +182,8 @@ async fn run(
     Err(EnvironmentError::Build { step: step.to_owned(), message })
 }
 
-/// Removes a folder, or the mark that overlayfs left when it was removed inside.
 fn remove(path: &Path) -> Result<(), EnvironmentError> {
-    let removed = std::fs::remove_file(path).or_else(|_| std::fs::remove_dir_all(path));
-    match removed {
+    match std::fs::remove_dir_all(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(EnvironmentError::Io { action: "remove", path: path.to_owned(), source })
         }
