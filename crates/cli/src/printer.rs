@@ -34,8 +34,8 @@ impl Printer {
     /// What is going on right now: replaces itself, and only shows on a terminal.
     pub(crate) fn status(&self, text: &str) {
         if self.terminal && !self.quiet {
-            let width = 100;
-            let text: String = text.chars().take(width).collect();
+            // A line that wraps could not be taken back.
+            let text: String = text.chars().take(79).collect();
             self.to_stderr(&text);
             *self.status_shown.lock().unwrap_or_else(PoisonError::into_inner) = true;
         }
