@@ -1,6 +1,7 @@
 //! Errors of sandboxes.
 
 use std::io;
+use std::path::PathBuf;
 
 use swegym_core::{Boundary, Failure};
 
@@ -45,6 +46,28 @@ pub enum SandboxError {
         /// Errno of it, where there is one.
         errno: Option<i32>,
     },
+    /// A shell session cannot do what it was asked.
+    #[error("use the shell session: {message}")]
+    Session {
+        /// Why not.
+        message: String,
+    },
+    /// A checkpoint could not be written or read.
+    #[error("{action} the checkpoint `{}`: {message}", folder.display())]
+    Checkpoint {
+        /// `write` or `read`.
+        action: &'static str,
+        /// Its folder.
+        folder: PathBuf,
+        /// What went wrong.
+        message: String,
+    },
+    /// This backend cannot do it.
+    #[error("{action}: this kind of sandbox cannot")]
+    Unsupported {
+        /// What was asked, such as `fork the sandbox`.
+        action: &'static str,
+    },
     /// Talking to the sandbox failed.
     #[error("talk to the sandbox")]
     Io(#[from] io::Error),
@@ -70,6 +93,9 @@ impl From<&SandboxError> for Failure {
             SandboxError::Gone => ("sandbox_gone", true),
             SandboxError::Start { .. } => ("sandbox_start", false),
             SandboxError::File { .. } => ("sandbox_file", false),
+            SandboxError::Session { .. } => ("sandbox_session", false),
+            SandboxError::Checkpoint { .. } => ("sandbox_checkpoint", false),
+            SandboxError::Unsupported { .. } => ("sandbox_unsupported", false),
             SandboxError::Io(_) => ("sandbox_io", true),
         };
         let mut message = format!("failed to {error}");

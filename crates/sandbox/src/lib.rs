@@ -8,8 +8,9 @@ mod error;
 mod local;
 
 pub use api::{
-    Backend, Captured, ExecOutput, ExecRequest, ExecStatus, Limits, Network, OutputLimit, Sandbox,
-    SandboxSpec, Upper,
+    Backend, Captured, Change, ChangeKind, ExecOutput, ExecRequest, ExecStatus, FileEntry, FileKind,
+    FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session, SessionOutput, SessionSpec,
+    SessionState, SessionStatus, Terminal, TreeLimits, Upper,
 };
 pub use error::SandboxError;
 pub use local::{

@@ -124,6 +124,7 @@ mod tests {
             stderr: Captured::default(),
             wall: Duration::ZERO,
             cpu: Duration::ZERO,
+            peak_memory: 0,
         };
         observation(&output, 100, Duration::from_millis(1500))
     }

@@ -81,7 +81,7 @@ fn keep(mut bytes: Vec<u8>, limit: OutputLimit) -> Captured {
 }
 
 fn ended(status: ExecStatus, stdout: Captured, stderr: Captured, begun: Instant) -> ExecOutput {
-    ExecOutput { status, stdout, stderr, wall: begun.elapsed(), cpu: Duration::ZERO }
+    ExecOutput { status, stdout, stderr, wall: begun.elapsed(), cpu: Duration::ZERO, peak_memory: 0 }
 }
 
 fn refused(action: &'static str, path: &str, error: &std::io::Error) -> SandboxError {

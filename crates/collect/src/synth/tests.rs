@@ -90,6 +90,7 @@ impl Sandbox for Fake {
             stderr: Captured::default(),
             wall: Duration::from_secs(1),
             cpu: Duration::from_secs(1),
+            peak_memory: 0,
         })
     }
 

@@ -104,6 +104,7 @@ impl Sandbox for HostSandbox {
             stderr: captured(stderr),
             wall: Duration::ZERO,
             cpu: Duration::ZERO,
+            peak_memory: 0,
         })
     }
 

@@ -15,7 +15,7 @@ use super::capture::Capture;
 use super::cgroup::oom_kills;
 use super::channel::{Closed, Pending};
 use super::identity::layer_owner;
-use super::protocol::{Command, End, GuestReply, GuestRequest, memory_file};
+use super::protocol::{Command, End, GuestReply, GuestRequest, Usage, memory_file};
 use super::sandbox::LocalSandbox;
 use crate::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, SandboxError};
 
@@ -37,15 +37,16 @@ pub(super) async fn exec(sandbox: &LocalSandbox, request: &ExecRequest) -> Resul
     };
     let (stdout, stderr) = streams.finish();
     let out_of_memory = oom_kills_of(sandbox) > killed_before;
-    let (status, cpu) = match reply {
+    let (status, usage) = match reply {
         Ok(GuestReply::NotStarted { message }) => return Err(start_error(request, message)),
-        Ok(GuestReply::Ended { cpu, .. }) if timed_out => (ExecStatus::TimedOut, cpu),
-        Ok(GuestReply::Ended { end, cpu }) => (status(end, out_of_memory), cpu),
-        _ if timed_out => (ExecStatus::TimedOut, Duration::ZERO),
-        _ if out_of_memory => (ExecStatus::OutOfMemory, Duration::ZERO),
+        Ok(GuestReply::Ended { usage, .. }) if timed_out => (ExecStatus::TimedOut, usage),
+        Ok(GuestReply::Ended { end, usage }) => (status(end, out_of_memory), usage),
+        _ if timed_out => (ExecStatus::TimedOut, Usage::default()),
+        _ if out_of_memory => (ExecStatus::OutOfMemory, Usage::default()),
         _ => return Err(SandboxError::Gone),
     };
-    Ok(ExecOutput { status, stdout, stderr, wall: started.elapsed(), cpu })
+    let Usage { cpu, peak_memory } = usage;
+    Ok(ExecOutput { status, stdout, stderr, wall: started.elapsed(), cpu, peak_memory })
 }
 
 fn oom_kills_of(sandbox: &LocalSandbox) -> u64 {

@@ -125,7 +125,7 @@ pub(crate) enum GuestReply {
     Failed(SetupError),
     Ended {
         end: End,
-        cpu: Duration,
+        usage: Usage,
     },
     NotStarted {
         message: String,
@@ -141,6 +141,14 @@ pub(crate) enum GuestReply {
         message: String,
         errno: Option<i32>,
     },
+}
+
+/// What a command and the children it waited for have used.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    pub(crate) cpu: Duration,
+    /// Resident bytes of the largest process.
+    pub(crate) peak_memory: u64,
 }
 
 /// How the main process of a command ended.

@@ -160,4 +160,6 @@ pub(crate) async fn times_are_told(subject: &Subject) {
     let output = sh(&*sandbox, "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done").await;
     assert!(output.cpu > Duration::ZERO);
     assert!(output.wall > Duration::ZERO);
+    let large = sh(&*sandbox, "x=$(head -c 60000000 /dev/zero | tr '\\0' x); true").await;
+    assert!(large.peak_memory > 60_000_000, "{}", large.peak_memory);
 }

@@ -19,7 +19,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid};
 
 use super::serve::Client;
-use crate::local::protocol::{Command, End, GuestReply};
+use crate::local::protocol::{Command, End, GuestReply, Usage};
 use crate::local::sys;
 
 /// Where programs are looked for when the environment does not say.
@@ -153,14 +153,18 @@ fn wait_for(main: Pid) -> GuestReply {
             Ok(_) | Err(Errno::EINTR) => continue,
             Err(errno) => return GuestReply::NotStarted { message: errno.desc().to_owned() },
         };
-        return GuestReply::Ended { end, cpu: cpu_of_children() };
+        return GuestReply::Ended { end, usage: usage_of_children() };
     }
 }
 
-fn cpu_of_children() -> Duration {
+fn usage_of_children() -> Usage {
     let Ok(usage) = getrusage(UsageWho::RUSAGE_CHILDREN) else {
-        return Duration::ZERO;
+        return Usage::default();
     };
     let micros = (usage.user_time() + usage.system_time()).num_microseconds();
-    Duration::from_micros(micros.unsigned_abs())
+    Usage {
+        cpu: Duration::from_micros(micros.unsigned_abs()),
+        // The kernel counts it in KiB.
+        peak_memory: usage.max_rss().unsigned_abs() << 10,
+    }
 }

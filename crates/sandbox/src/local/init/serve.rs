@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,7 +14,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::{exec, files, kill};
-use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, receive, send};
+use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Usage, receive, send};
 use crate::local::sys;
 
 /// Commands are killed for memory before init is: without init the sandbox is gone.
@@ -136,7 +135,7 @@ impl Init {
                 WaitStatus::Exited(_, code) if code != 0 => End::Exited(code),
                 _ => continue,
             };
-            self.client(id).reply(GuestReply::Ended { end, cpu: Duration::ZERO }, &[]);
+            self.client(id).reply(GuestReply::Ended { end, usage: Usage::default() }, &[]);
         }
     }
 }

@@ -1,109 +1,7 @@
-//! What a sandbox can do, whatever it runs on.
+//! Commands that run to their end.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
-
-use async_trait::async_trait;
-use swegym_images::Image;
-
-use crate::SandboxError;
-
-/// Makes sandboxes.
-#[async_trait]
-pub trait Backend: Send + Sync {
-    /// Makes a sandbox: the files of the image, a writable layer, limits. Nothing runs in it yet.
-    ///
-    /// # Errors
-    /// [`SandboxError::Create`] names the step that the kernel refused.
-    async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError>;
-
-    /// Limits that this backend cannot enforce on this machine, one sentence each; empty when all hold.
-    fn unenforced(&self) -> Vec<String>;
-}
-
-/// An isolated place where commands run. Dropping it destroys it: every process inside is killed and its
-/// writable layer is gone.
-#[async_trait]
-pub trait Sandbox: Send + Sync {
-    /// Runs a command and waits for it. A command that fails, is killed or runs out of time is an
-    /// [`ExecOutput`], not an error.
-    ///
-    /// Processes that the command leaves behind live on until the sandbox is destroyed, unless the command ran
-    /// into its time limit: then its whole process tree is killed, also what it double-forked.
-    ///
-    /// # Errors
-    /// [`SandboxError::Start`] when it cannot be started, [`SandboxError::Gone`] when the sandbox is gone.
-    async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError>;
-
-    /// Reads a regular file, at most `limit` bytes of it.
-    ///
-    /// # Errors
-    /// [`SandboxError::File`] when it is not there, not a regular file, or not readable.
-    async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, SandboxError>;
-
-    /// Writes a file, replacing its content and keeping its mode; missing parent folders are made.
-    ///
-    /// # Errors
-    /// [`SandboxError::File`] when the path is not a regular file, not writable, or the disk limit is reached.
-    async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), SandboxError>;
-
-    /// Destroys it and waits until its processes, mounts and cgroups are gone.
-    ///
-    /// # Errors
-    /// [`SandboxError::Io`] when the launcher cannot be reached.
-    async fn destroy(self: Box<Self>) -> Result<(), SandboxError>;
-}
-
-/// What a sandbox is made from.
-#[derive(Debug, Clone)]
-pub struct SandboxSpec {
-    /// Its files, environment and working directory.
-    pub image: Image,
-    /// Where written files go.
-    pub upper: Upper,
-    /// Limits on everything inside together.
-    pub limits: Limits,
-    /// What it can reach.
-    pub network: Network,
-    /// Host folders seen inside at another place: (host path, path inside, writable).
-    pub extra_binds: Vec<(PathBuf, PathBuf, bool)>,
-}
-
-/// Where the files go that are written inside.
-#[derive(Debug, Clone)]
-pub enum Upper {
-    /// Into memory; gone with the sandbox. [`Limits::disk_bytes`] holds.
-    Memory,
-    /// Into this empty folder of the host, which stays: how layers are made. No limit on size.
-    Folder(PathBuf),
-}
-
-/// Limits on everything inside a sandbox together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
-    /// Bytes of memory, tmpfs files included.
-    pub memory_bytes: u64,
-    /// Processes and threads.
-    pub processes: u64,
-    /// Bytes written into [`Upper::Memory`].
-    pub disk_bytes: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self { memory_bytes: 4 << 30, processes: 1024, disk_bytes: 2 << 30 }
-    }
-}
-
-/// What a sandbox can reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Network {
-    /// Its own loopback, nothing else.
-    None,
-    /// Whatever the host reaches. For building images.
-    Host,
-}
 
 /// A command to run.
 #[derive(Debug, Clone)]
@@ -242,6 +140,8 @@ pub struct ExecOutput {
     pub wall: Duration,
     /// User and system time of the command and the children it waited for.
     pub cpu: Duration,
+    /// Resident memory of the largest of these processes, in bytes; 0 where it is not known.
+    pub peak_memory: u64,
 }
 
 impl ExecOutput {

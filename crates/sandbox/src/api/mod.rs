@@ -1,0 +1,13 @@
+//! What a sandbox can do, whatever it runs on.
+
+mod backend;
+mod exec;
+mod files;
+mod session;
+mod spec;
+
+pub use backend::{Backend, Sandbox};
+pub use exec::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit};
+pub use files::{Change, ChangeKind, FileEntry, FileKind, FileStat, TreeLimits};
+pub use session::{Session, SessionOutput, SessionSpec, SessionState, SessionStatus, Terminal};
+pub use spec::{Limits, Network, SandboxSpec, Upper};

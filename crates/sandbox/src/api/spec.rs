@@ -1,0 +1,55 @@
+//! What a sandbox is made from.
+
+use std::path::PathBuf;
+
+use swegym_images::Image;
+
+/// What a sandbox is made from.
+#[derive(Debug, Clone)]
+pub struct SandboxSpec {
+    /// Its files, environment and working directory.
+    pub image: Image,
+    /// Where written files go.
+    pub upper: Upper,
+    /// Limits on everything inside together.
+    pub limits: Limits,
+    /// What it can reach.
+    pub network: Network,
+    /// Host folders seen inside at another place: (host path, path inside, writable).
+    pub extra_binds: Vec<(PathBuf, PathBuf, bool)>,
+}
+
+/// Where the files go that are written inside.
+#[derive(Debug, Clone)]
+pub enum Upper {
+    /// Into memory; gone with the sandbox. [`Limits::disk_bytes`] holds.
+    Memory,
+    /// Into this empty folder of the host, which stays: how layers are made. No limit on size.
+    Folder(PathBuf),
+}
+
+/// Limits on everything inside a sandbox together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of memory, tmpfs files included.
+    pub memory_bytes: u64,
+    /// Processes and threads.
+    pub processes: u64,
+    /// Bytes written into [`Upper::Memory`].
+    pub disk_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 4 << 30, processes: 1024, disk_bytes: 2 << 30 }
+    }
+}
+
+/// What a sandbox can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// Its own loopback, nothing else.
+    None,
+    /// Whatever the host reaches. For building images.
+    Host,
+}
