@@ -331,7 +331,10 @@ async fn doctor_finds_that_sandboxes_work() {
     let state = tempfile::tempdir().unwrap();
     let probes = probe(&config(state.path())).await;
     let names: Vec<&str> = probes.iter().map(|probe| probe.name).collect();
-    assert_eq!(names, ["kernel", "user namespaces", "overlayfs", "proc", "limits", "sandbox"]);
+    assert_eq!(
+        names,
+        ["kernel", "user namespaces", "overlayfs", "proc", "limits", "seccomp", "landlock", "sandbox"]
+    );
     assert!(probes.iter().all(|probe| probe.level != Level::Fail), "{probes:#?}");
 }
 

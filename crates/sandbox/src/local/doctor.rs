@@ -8,7 +8,8 @@ use swegym_images::{HostBind, Image, ImageConfig};
 use super::backend::{LocalBackend, LocalConfig};
 use super::base::host_base;
 use super::identity::is_privileged;
-use super::init::{STEP_OVERLAY, STEP_PROC};
+use super::init::{LandlockSupport, STEP_OVERLAY, STEP_PROC, landlock_support};
+use super::launcher::NO_FILTER;
 use crate::{Backend, ExecRequest, Limits, Network, SandboxError, SandboxSpec, Upper};
 
 /// How well something is.
@@ -70,7 +71,10 @@ pub async fn probe(config: &LocalConfig) -> Vec<Probe> {
     probes.push(mounted("overlayfs", STEP_OVERLAY, &run));
     probes.push(mounted("proc", STEP_PROC, &run));
     if let Ok(unenforced) = &run {
-        probes.push(limits(unenforced));
+        let (filter, limited) = unenforced.iter().cloned().partition(|what| what.starts_with(NO_FILTER));
+        probes.push(limits(limited));
+        probes.push(system_calls(filter));
+        probes.push(landlock());
     }
     probes.push(sandbox(&run));
     probes
@@ -168,12 +172,36 @@ fn mount_fix(step: &str) -> &'static str {
     }
 }
 
-fn limits(unenforced: &[String]) -> Probe {
+fn limits(unenforced: Vec<String>) -> Probe {
     if unenforced.is_empty() {
         return Probe::new("limits", Level::Ok, "memory and processes are limited by cgroups");
     }
     Probe::new("limits", Level::Warn, unenforced.join("; "))
         .with_fix("start it with `systemd-run --user --scope -p Delegate=yes`, or as root")
+}
+
+fn system_calls(unenforced: Vec<String>) -> Probe {
+    const NAME: &str = "seccomp";
+    if unenforced.is_empty() {
+        return Probe::new(NAME, Level::Ok, "system calls are filtered");
+    }
+    Probe::new(NAME, Level::Warn, unenforced.join("; "))
+        .with_fix("use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64")
+}
+
+fn landlock() -> Probe {
+    const NAME: &str = "landlock";
+    let warn = |detail, fix| Probe::new(NAME, Level::Warn, detail).with_fix(fix);
+    match landlock_support() {
+        LandlockSupport::Full => Probe::new(NAME, Level::Ok, "sandboxes have a domain of their own"),
+        LandlockSupport::Partial => {
+            warn("without limits on signals and abstract sockets", "use Linux 6.12 or later")
+        }
+        LandlockSupport::None => warn(
+            "not there, or too old: other walls stand",
+            "use Linux 5.19 or later with `lsm=landlock,...`",
+        ),
+    }
 }
 
 fn sandbox(run: &Run) -> Probe {

@@ -21,12 +21,15 @@ use nix::unistd::{Gid, Pid, Uid};
 
 use super::cgroup::{OwnerGroups, SandboxGroups};
 use super::identity::is_privileged;
-use super::init::{self, Surroundings};
+use super::init::{self, Filter, Surroundings};
 use super::leftovers::Scratch;
 use super::protocol::{
     CreateSpec, Envelope, LauncherReply, LauncherRequest, SetupError, Step, receive, send,
 };
 use super::sys;
+
+/// How the sentence begins that says that system calls are not filtered.
+pub(crate) const NO_FILTER: &str = "the filter of system calls is not enforced";
 
 /// Runs the launcher; its owner is at the other end of standard input. The calling process must have one thread.
 pub fn launcher_main() -> ExitCode {
@@ -43,6 +46,7 @@ struct Launcher {
     groups: OwnerGroups,
     privileged: bool,
     ids: (u32, u32),
+    filter: Option<Filter>,
     running: HashMap<Pid, Running>,
 }
 
@@ -68,7 +72,9 @@ impl Launcher {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let groups = OwnerGroups::make(&name);
-        let unenforced = groups.unenforced.clone();
+        let mut unenforced = groups.unenforced.clone();
+        let filter = Filter::compile();
+        let filter = filter.map_err(|reason| unenforced.push(format!("{NO_FILTER}: {reason}"))).ok();
         let launcher = Self {
             owner,
             signals,
@@ -76,6 +82,7 @@ impl Launcher {
             groups,
             privileged: is_privileged(),
             ids: (Uid::effective().as_raw(), Gid::effective().as_raw()),
+            filter,
             running: HashMap::new(),
         };
         launcher.reply(id, LauncherReply::Begun { unenforced });
@@ -151,6 +158,7 @@ impl Launcher {
                     groups: &groups,
                     privileged: self.privileged,
                     ids: self.ids,
+                    filter: self.filter.as_ref(),
                 };
                 init::run(control, &spec, &surroundings)
             }

@@ -141,6 +141,14 @@ pub(crate) fn leave_session_keyring() {
     unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0) };
 }
 
+/// Whether the kernel takes filters of system calls.
+pub(crate) fn has_seccomp_filters() -> bool {
+    let none = std::ptr::null::<u8>();
+    // SAFETY: a filter at no address is never installed; a kernel that has filters says `EFAULT`.
+    let tried = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, none) };
+    result(tried) == Err(Errno::EFAULT)
+}
+
 /// Sets the loopback interface of this network namespace up.
 pub(crate) fn set_loopback_up(socket: BorrowedFd<'_>) -> nix::Result<()> {
     // SAFETY: all-zero bytes are a valid ifreq.

@@ -5,6 +5,7 @@ mod commands;
 mod files;
 mod isolation;
 mod limits;
+mod programs;
 
 use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Sandbox, SandboxSpec};
 
@@ -12,6 +13,7 @@ pub(crate) use commands::*;
 pub(crate) use files::*;
 pub(crate) use isolation::*;
 pub(crate) use limits::*;
+pub(crate) use programs::*;
 
 /// What the suite runs against.
 pub(crate) struct Subject {
@@ -72,7 +74,9 @@ macro_rules! for_each_case {
             unwritable_file_is_an_error,
             only_own_processes_are_seen, no_network_but_loopback, the_system_cannot_be_changed, no_privileges,
             no_new_user_namespaces, process_1_cannot_be_reached, two_sandboxes_do_not_meet, usual_devices_work,
-            nothing_of_the_owner_is_inherited, a_destroyed_sandbox_takes_everything_along, helpers_may_be_killed
+            nothing_of_the_owner_is_inherited, a_destroyed_sandbox_takes_everything_along, helpers_may_be_killed,
+            python_uses_processes_and_threads, python_uses_the_network_of_its_own, git_keeps_a_history,
+            programs_are_built, the_shell_controls_jobs, files_move_between_folders
         }
     };
 }

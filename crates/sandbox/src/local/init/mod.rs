@@ -6,10 +6,13 @@
 mod exec;
 mod files;
 mod kill;
+mod landlock;
 mod mounts;
 mod privileges;
+mod seccomp;
 mod serve;
 mod skeleton;
+mod syscalls;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};
@@ -25,8 +28,10 @@ use super::cgroup::SandboxGroups;
 use super::protocol::{CreateSpec, Envelope, GuestReply, SetupError, Step, send};
 use super::sys;
 
+pub(crate) use landlock::{Support as LandlockSupport, support as landlock_support};
 pub(crate) use mounts::STEP_OVERLAY;
 pub(crate) use mounts::STEP_PROC;
+pub(crate) use seccomp::Filter;
 
 /// What a sandbox needs to know of the launcher that forks it.
 pub(crate) struct Surroundings<'a> {
@@ -37,6 +42,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) privileged: bool,
     /// User and group of the launcher.
     pub(crate) ids: (u32, u32),
+    /// `None` where the kernel has none.
+    pub(crate) filter: Option<&'a Filter>,
 }
 
 /// Sets the sandbox up in the new namespaces this process is in, and serves its owner until the end.
@@ -75,6 +82,9 @@ fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, Se
         privileges::become_sandbox_user().step("map user ids")?;
     }
     privileges::give_up(&sysctls)?;
+    landlock::confine().step("enter a Landlock domain")?;
+    // The last step: what came before needs calls that it refuses.
+    surroundings.filter.map_or(Ok(()), Filter::install).step("install the filter of system calls")?;
     Ok(oom_score)
 }
 
