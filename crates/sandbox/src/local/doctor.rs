@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::Uid;
 use swegym_images::{HostBind, Image, ImageConfig};
 
 use super::backend::{LocalBackend, LocalConfig};
@@ -69,15 +70,32 @@ pub async fn probe(config: &LocalConfig) -> Vec<Probe> {
     let mut probes = vec![kernel(), user_namespaces(&run)];
     probes.push(mounted("overlayfs", STEP_OVERLAY, &run));
     probes.push(mounted("proc", STEP_PROC, &run));
-    if let Ok(unenforced) = &run {
-        probes.push(limits(unenforced));
+    if let Ok(findings) = &run {
+        probes.push(limits(findings));
     }
     probes.push(sandbox(&run));
     probes
 }
 
-/// Limits that do not hold, or what failed.
-type Run = Result<Vec<String>, SandboxError>;
+/// Limits that do not hold.
+struct Findings {
+    /// Of those that every sandbox has.
+    every: Vec<String>,
+    /// Of all there are.
+    all: Vec<String>,
+}
+
+/// What was found, or what failed.
+type Run = Result<Findings, SandboxError>;
+
+/// Every limit, whatever its value.
+const ALL_LIMITS: Limits = Limits {
+    memory_bytes: 1,
+    processes: 1,
+    disk_bytes: 1,
+    cpu_millis: Some(1),
+    io_bytes_per_second: Some(1),
+};
 
 /// Runs `true` in a sandbox with the programs of the host.
 async fn smoke_run(config: &LocalConfig) -> Run {
@@ -91,7 +109,7 @@ async fn smoke_run(config: &LocalConfig) -> Run {
             message: format!("it ended with {:?}", output.status),
         });
     }
-    Ok(backend.unenforced())
+    Ok(Findings { every: backend.unenforced(), all: backend.unenforced_of(&ALL_LIMITS) })
 }
 
 fn smoke_spec() -> SandboxSpec {
@@ -168,12 +186,26 @@ fn mount_fix(step: &str) -> &'static str {
     }
 }
 
-fn limits(unenforced: &[String]) -> Probe {
-    if unenforced.is_empty() {
-        return Probe::new("limits", Level::Ok, "memory and processes are limited by cgroups");
+fn limits(Findings { every, all }: &Findings) -> Probe {
+    let on_demand: Vec<&str> =
+        all.iter().filter(|sentence| !every.contains(sentence)).map(String::as_str).collect();
+    if !every.is_empty() {
+        return Probe::new("limits", Level::Warn, all.join("; ")).with_fix(limits_fix());
     }
-    Probe::new("limits", Level::Warn, unenforced.join("; "))
-        .with_fix("start it with `systemd-run --user --scope -p Delegate=yes`, or as root")
+    let detail = "memory and processes are limited by cgroups";
+    match on_demand[..] {
+        [] => Probe::new("limits", Level::Ok, format!("{detail}, processors and disks where asked for")),
+        _ => Probe::new("limits", Level::Ok, format!("{detail}; where asked for, {}", on_demand.join("; "))),
+    }
+}
+
+/// A user's systemd gives groups of its own to whoever asks.
+fn limits_fix() -> &'static str {
+    if Path::new(&format!("/run/user/{}/systemd/private", Uid::effective())).exists() {
+        "start it with `systemd-run --user --scope -p Delegate=yes`, or as root"
+    } else {
+        "log in through systemd and start it with `systemd-run --user --scope -p Delegate=yes`, or start it as root"
+    }
 }
 
 fn sandbox(run: &Run) -> Probe {

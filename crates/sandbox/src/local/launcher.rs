@@ -19,7 +19,7 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Gid, Pid, Uid};
 
-use super::cgroup::{OwnerGroups, SandboxGroups};
+use super::cgroup::{OwnerGroups, SandboxGroups, UsageFiles};
 use super::identity::is_privileged;
 use super::init::{self, Surroundings};
 use super::leftovers::Scratch;
@@ -116,7 +116,7 @@ impl Launcher {
         match request.body {
             LauncherRequest::Create(spec) => {
                 let reply = match self.create(*spec, descriptors) {
-                    Ok(oom_counter) => LauncherReply::Created { oom_counter },
+                    Ok(usage) => LauncherReply::Created { usage },
                     Err(error) => LauncherReply::Failed(error),
                 };
                 self.reply(request.id, reply);
@@ -132,15 +132,15 @@ impl Launcher {
         let _ = send(self.owner.as_fd(), &Envelope { id, body }, &[] as &[BorrowedFd<'_>], MsgFlags::empty());
     }
 
-    /// Forks a sandbox. Returns the file that counts what its memory limit kills.
-    fn create(&mut self, spec: CreateSpec, descriptors: Vec<OwnedFd>) -> Result<Option<PathBuf>, SetupError> {
+    /// Forks a sandbox. Returns where the kernel tells what it has used.
+    fn create(&mut self, spec: CreateSpec, descriptors: Vec<OwnedFd>) -> Result<UsageFiles, SetupError> {
         let control =
             descriptors.into_iter().next().ok_or("it did not come").step("receive control socket")?;
         let work = spec.upper.as_ref().map(|(_, work)| work.clone());
         if let Some(work) = &work {
             self.scratch.make_work_folder(spec.sandbox, work).step("make work folder")?;
         }
-        let groups = self.groups.add(spec.sandbox, spec.memory_bytes, spec.processes)?;
+        let groups = self.groups.add(&spec)?;
         let forked = sys::fork_into(namespaces(self.privileged, spec.host_network)).step("make namespaces");
         let pid = match forked {
             Ok(Some(pid)) => pid,
@@ -159,10 +159,10 @@ impl Launcher {
                 return Err(error);
             }
         };
-        let oom_counter = groups.oom_counter.clone();
+        let usage = groups.usage.clone();
         let running = Running { sandbox: spec.sandbox, groups, work, destroyed_by: None };
         self.running.insert(pid, running);
-        Ok(oom_counter)
+        Ok(usage)
     }
 
     fn destroy(&mut self, request: u64, sandbox: u64) {
@@ -170,6 +170,7 @@ impl Launcher {
             Some((pid, running)) => {
                 running.destroyed_by = Some(request);
                 let _ = kill(*pid, Signal::SIGKILL);
+                running.groups.kill();
             }
             None => self.reply(request, LauncherReply::Destroyed),
         }
