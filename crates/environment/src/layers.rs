@@ -21,7 +21,13 @@ const UV: &str = "/opt/uv";
 const UV_CACHE: &str = "/opt/uv-cache";
 
 const BUILD_TIME: Duration = Duration::from_secs(1800);
-const BUILD_LIMITS: Limits = Limits { memory_bytes: 8 << 30, processes: 4096, disk_bytes: 8 << 30 };
+const BUILD_LIMITS: Limits = Limits {
+    memory_bytes: 8 << 30,
+    processes: 4096,
+    disk_bytes: 8 << 30,
+    cpu_millis: None,
+    io_bytes_per_second: None,
+};
 
 /// What building the packages of an environment takes.
 pub(crate) struct PackagesStep<'a> {

@@ -10,7 +10,7 @@ mod local;
 pub use api::{
     Backend, Captured, Change, ChangeKind, ExecOutput, ExecRequest, ExecStatus, FileEntry, FileKind,
     FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session, SessionOutput, SessionSpec,
-    SessionState, SessionStatus, Terminal, TreeLimits, Upper,
+    SessionState, SessionStatus, Terminal, TreeLimits, Upper, Usage,
 };
 pub use error::SandboxError;
 pub use local::{

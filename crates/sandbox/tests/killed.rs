@@ -1,12 +1,7 @@
 //! An owner under load is killed at a hundred moments, and leaves nothing behind. Started by root, it runs once
 //! more as an ordinary user.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says on standard output what it saw"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

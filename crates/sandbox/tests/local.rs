@@ -16,6 +16,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use conformance::{Subject, detached_sleep, processes_with, sh, text};
 use nix::unistd::Uid;
@@ -185,6 +186,32 @@ async fn a_layer_is_built_and_used() {
     let layers = as_layers(&[base, built]);
     let sandbox = subject.with(|spec| spec.image.layers = layers).await;
     assert_eq!(text(&*sandbox, "ls /opt; cat /opt/tool/file").await, "tool\nnew\n");
+}
+
+/// Skipped where a layer does not lie on a disk whose speed can be limited.
+#[tokio::test]
+async fn disks_are_read_no_faster_than_allowed() {
+    let (subject, state) = subject().await;
+    let limits = Limits { io_bytes_per_second: Some(4 << 20), ..Limits::default() };
+    if !subject.enforces_of(&limits, "reading") {
+        return;
+    }
+    let folder = layer(state.path(), "big", &[("big", &"x".repeat(8 << 20))]);
+    fs::File::open(folder.join("big")).unwrap().sync_all().unwrap();
+    let layers = as_layers(&[folder]);
+    let sandbox = subject
+        .with(|spec| {
+            spec.image.layers = layers;
+            spec.limits = limits;
+        })
+        .await;
+    let output = sh(&*sandbox, "dd if=/big of=/dev/null bs=1M iflag=direct").await;
+    if !output.success() {
+        println!("skipped: {}", output.stdout.to_text());
+        return;
+    }
+    // The first second's worth may pass at once.
+    assert!(output.wall > Duration::from_millis(900), "{:?}", output.wall);
 }
 
 #[tokio::test]

@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::{
-    Change, ExecOutput, ExecRequest, FileEntry, FileStat, SandboxError, SandboxSpec, Session, SessionSpec,
-    TreeLimits,
+    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec, Session,
+    SessionSpec, TreeLimits, Usage,
 };
 
 /// Makes sandboxes.
@@ -27,8 +27,14 @@ pub trait Backend: Send + Sync {
         Err(SandboxError::Unsupported { action: "restore a sandbox" })
     }
 
-    /// Limits that this backend cannot enforce on this machine, one sentence each; empty when all hold.
+    /// Limits of every sandbox that this backend cannot enforce on this machine, one sentence each; empty when
+    /// all hold.
     fn unenforced(&self) -> Vec<String>;
+
+    /// As [`Self::unenforced`], for these limits, some of which are set on demand only.
+    fn unenforced_of(&self, _limits: &Limits) -> Vec<String> {
+        self.unenforced()
+    }
 }
 
 /// An isolated place where commands run. Dropping it destroys it: every process inside is killed and its
@@ -124,6 +130,14 @@ pub trait Sandbox: Send + Sync {
     /// [`SandboxError::Checkpoint`] when it cannot be written.
     async fn checkpoint(&self, _folder: &Path) -> Result<(), SandboxError> {
         Err(SandboxError::Unsupported { action: "checkpoint the sandbox" })
+    }
+
+    /// What everything inside together has used so far.
+    ///
+    /// # Errors
+    /// [`SandboxError::Gone`] when the sandbox is gone.
+    async fn usage(&self) -> Result<Usage, SandboxError> {
+        Err(SandboxError::Unsupported { action: "tell what the sandbox has used" })
     }
 
     /// Destroys it and waits until its processes, mounts and cgroups are gone.

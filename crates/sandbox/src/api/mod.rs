@@ -5,9 +5,11 @@ mod exec;
 mod files;
 mod session;
 mod spec;
+mod usage;
 
 pub use backend::{Backend, Sandbox};
 pub use exec::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit};
 pub use files::{Change, ChangeKind, FileEntry, FileKind, FileStat, TreeLimits};
 pub use session::{Session, SessionOutput, SessionSpec, SessionState, SessionStatus, Terminal};
 pub use spec::{Limits, Network, SandboxSpec, Upper};
+pub use usage::Usage;

@@ -37,11 +37,22 @@ pub struct Limits {
     pub processes: u64,
     /// Bytes written into [`Upper::Memory`].
     pub disk_bytes: u64,
+    /// Thousandths of a processor: 1500 is the time of one and a half. No limit when `None`.
+    pub cpu_millis: Option<u32>,
+    /// Bytes read, and bytes written, in a second on each disk that holds layers or written files. No limit when
+    /// `None`.
+    pub io_bytes_per_second: Option<u64>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { memory_bytes: 4 << 30, processes: 1024, disk_bytes: 2 << 30 }
+        Self {
+            memory_bytes: 4 << 30,
+            processes: 1024,
+            disk_bytes: 2 << 30,
+            cpu_millis: None,
+            io_bytes_per_second: None,
+        }
     }
 }
 

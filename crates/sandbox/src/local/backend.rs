@@ -13,12 +13,13 @@ use async_trait::async_trait;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use super::cgroup::{Controller, Unenforced, UsageFiles};
 use super::channel::Channel;
 use super::identity::Owner;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::sandbox::LocalSandbox;
-use crate::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
+use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long the launcher may take to answer for the first time.
 const LAUNCHER_PATIENCE: Duration = Duration::from_secs(30);
@@ -40,7 +41,8 @@ pub struct LocalConfig {
 /// Sandboxes on this machine: Linux namespaces, overlayfs and control groups.
 pub struct LocalBackend {
     launcher: Arc<LauncherHandle>,
-    unenforced: Vec<String>,
+    unenforced: Vec<Unenforced>,
+    no_filter: Option<String>,
     next_sandbox: AtomicU64,
 }
 
@@ -68,9 +70,10 @@ impl LocalBackend {
         let channel = spawn(config).map_err(|error| failed("start its program", &error))?;
         let begin = LauncherRequest::Begin { owner, scratch: scratch.folder().to_path_buf() };
         match tokio::time::timeout(LAUNCHER_PATIENCE, channel.call(begin, &[])).await {
-            Ok(Ok((LauncherReply::Begun { unenforced }, _))) => Ok(Self {
+            Ok(Ok((LauncherReply::Begun { unenforced, no_filter }, _))) => Ok(Self {
                 launcher: Arc::new(LauncherHandle { channel }),
                 unenforced,
+                no_filter,
                 next_sandbox: AtomicU64::new(0),
             }),
             _ => Err(failed("wait for it", &"it ended or did not answer")),
@@ -114,16 +117,11 @@ impl Backend for LocalBackend {
     async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
         let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = socket_pair()?;
-        let oom_counter = self.launch(create_spec(id, spec), theirs).await?;
+        let usage = self.launch(create_spec(id, spec), theirs).await?;
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.
-        let sandbox = LocalSandbox::new(
-            id,
-            channel,
-            Arc::clone(&self.launcher),
-            oom_counter,
-            spec.image.config.clone(),
-        );
+        let sandbox =
+            LocalSandbox::new(id, channel, Arc::clone(&self.launcher), usage, spec.image.config.clone());
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
@@ -135,15 +133,30 @@ impl Backend for LocalBackend {
     }
 
     fn unenforced(&self) -> Vec<String> {
-        self.unenforced.clone()
+        self.unenforced_of(&Limits::default())
+    }
+
+    fn unenforced_of(&self, limits: &Limits) -> Vec<String> {
+        let is_asked_for = |controller| match controller {
+            Controller::Memory | Controller::Pids => true,
+            Controller::Cpu => limits.cpu_millis.is_some(),
+            Controller::Io => limits.io_bytes_per_second.is_some(),
+        };
+        let limits = self.unenforced.iter().filter(|limit| is_asked_for(limit.controller));
+        limits.map(|limit| limit.reason.clone()).chain(self.no_filter.clone()).collect()
     }
 }
 
 impl LocalBackend {
-    async fn launch(&self, spec: CreateSpec, control: OwnedFd) -> Result<Option<PathBuf>, SandboxError> {
+    /// Why system calls are not filtered, where they are not.
+    pub(super) fn no_filter(&self) -> Option<&str> {
+        self.no_filter.as_deref()
+    }
+
+    async fn launch(&self, spec: CreateSpec, control: OwnedFd) -> Result<UsageFiles, SandboxError> {
         let request = LauncherRequest::Create(Box::new(spec));
         match self.launcher.channel.call(request, &[control.as_fd()]).await {
-            Ok((LauncherReply::Created { oom_counter }, _)) => Ok(oom_counter),
+            Ok((LauncherReply::Created { usage }, _)) => Ok(usage),
             Ok((LauncherReply::Failed(error), _)) => Err(error.into()),
             _ => Err(SandboxError::Launcher { message: "it is gone".to_owned() }),
         }
@@ -167,6 +180,8 @@ fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
         memory_bytes: spec.limits.memory_bytes,
         processes: spec.limits.processes,
         disk_bytes: spec.limits.disk_bytes,
+        cpu_millis: spec.limits.cpu_millis,
+        io_bytes_per_second: spec.limits.io_bytes_per_second,
     }
 }
 

@@ -3,13 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use nix::unistd::Uid;
 use swegym_images::{HostBind, Image, ImageConfig};
 
 use super::backend::{LocalBackend, LocalConfig};
 use super::base::host_base;
 use super::identity::is_privileged;
 use super::init::{LandlockSupport, STEP_OVERLAY, STEP_PROC, landlock_support};
-use super::launcher::NO_FILTER;
 use crate::{Backend, ExecRequest, Limits, Network, SandboxError, SandboxSpec, Upper};
 
 /// How well something is.
@@ -70,18 +70,36 @@ pub async fn probe(config: &LocalConfig) -> Vec<Probe> {
     let mut probes = vec![kernel(), user_namespaces(&run)];
     probes.push(mounted("overlayfs", STEP_OVERLAY, &run));
     probes.push(mounted("proc", STEP_PROC, &run));
-    if let Ok(unenforced) = &run {
-        let (filter, limited) = unenforced.iter().cloned().partition(|what| what.starts_with(NO_FILTER));
-        probes.push(limits(limited));
-        probes.push(system_calls(filter));
+    if let Ok(findings) = &run {
+        probes.push(limits(findings));
+        probes.push(system_calls(findings.filter.as_deref()));
         probes.push(landlock());
     }
     probes.push(sandbox(&run));
     probes
 }
 
-/// Limits that do not hold, or what failed.
-type Run = Result<Vec<String>, SandboxError>;
+/// Limits that do not hold.
+struct Findings {
+    /// Of those that every sandbox has.
+    every: Vec<String>,
+    /// Of all there are.
+    all: Vec<String>,
+    /// Why there is no filter of system calls, where there is none.
+    filter: Option<String>,
+}
+
+/// What was found, or what failed.
+type Run = Result<Findings, SandboxError>;
+
+/// Every limit, whatever its value.
+const ALL_LIMITS: Limits = Limits {
+    memory_bytes: 1,
+    processes: 1,
+    disk_bytes: 1,
+    cpu_millis: Some(1),
+    io_bytes_per_second: Some(1),
+};
 
 /// Runs `true` in a sandbox with the programs of the host.
 async fn smoke_run(config: &LocalConfig) -> Run {
@@ -95,7 +113,16 @@ async fn smoke_run(config: &LocalConfig) -> Run {
             message: format!("it ended with {:?}", output.status),
         });
     }
-    Ok(backend.unenforced())
+    let no_filter = backend.no_filter().map(str::to_owned);
+    let limits = |mut sentences: Vec<String>| {
+        sentences.retain(|sentence| Some(sentence) != no_filter.as_ref());
+        sentences
+    };
+    Ok(Findings {
+        every: limits(backend.unenforced()),
+        all: limits(backend.unenforced_of(&ALL_LIMITS)),
+        filter: no_filter,
+    })
 }
 
 fn smoke_spec() -> SandboxSpec {
@@ -172,21 +199,35 @@ fn mount_fix(step: &str) -> &'static str {
     }
 }
 
-fn limits(unenforced: Vec<String>) -> Probe {
-    if unenforced.is_empty() {
-        return Probe::new("limits", Level::Ok, "memory and processes are limited by cgroups");
+fn limits(Findings { every, all, .. }: &Findings) -> Probe {
+    let on_demand: Vec<&str> =
+        all.iter().filter(|sentence| !every.contains(sentence)).map(String::as_str).collect();
+    if !every.is_empty() {
+        return Probe::new("limits", Level::Warn, all.join("; ")).with_fix(limits_fix());
     }
-    Probe::new("limits", Level::Warn, unenforced.join("; "))
-        .with_fix("start it with `systemd-run --user --scope -p Delegate=yes`, or as root")
+    let detail = "memory and processes are limited by cgroups";
+    match on_demand[..] {
+        [] => Probe::new("limits", Level::Ok, format!("{detail}, processors and disks where asked for")),
+        _ => Probe::new("limits", Level::Ok, format!("{detail}; where asked for, {}", on_demand.join("; "))),
+    }
 }
 
-fn system_calls(unenforced: Vec<String>) -> Probe {
-    const NAME: &str = "seccomp";
-    if unenforced.is_empty() {
-        return Probe::new(NAME, Level::Ok, "system calls are filtered");
+/// A user's systemd gives groups of its own to whoever asks.
+fn limits_fix() -> &'static str {
+    if Path::new(&format!("/run/user/{}/systemd/private", Uid::effective())).exists() {
+        "start it with `systemd-run --user --scope -p Delegate=yes`, or as root"
+    } else {
+        "log in through systemd and start it with `systemd-run --user --scope -p Delegate=yes`, or start it as root"
     }
-    Probe::new(NAME, Level::Warn, unenforced.join("; "))
-        .with_fix("use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64")
+}
+
+fn system_calls(missing: Option<&str>) -> Probe {
+    const NAME: &str = "seccomp";
+    match missing {
+        None => Probe::new(NAME, Level::Ok, "system calls are filtered"),
+        Some(reason) => Probe::new(NAME, Level::Warn, reason)
+            .with_fix("use a kernel with CONFIG_SECCOMP_FILTER on x86_64 or aarch64"),
+    }
 }
 
 fn landlock() -> Probe {

@@ -50,7 +50,7 @@ pub(super) async fn exec(sandbox: &LocalSandbox, request: &ExecRequest) -> Resul
 }
 
 fn oom_kills_of(sandbox: &LocalSandbox) -> u64 {
-    sandbox.oom_counter.as_deref().map_or(0, oom_kills)
+    sandbox.usage.oom_counter.as_deref().map_or(0, oom_kills)
 }
 
 /// A command that lost a process to the memory limit and went on to succeed has done what it was asked.

@@ -19,7 +19,7 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Gid, Pid, Uid};
 
-use super::cgroup::{OwnerGroups, SandboxGroups};
+use super::cgroup::{OwnerGroups, SandboxGroups, UsageFiles};
 use super::identity::is_privileged;
 use super::init::{self, Filter, Surroundings};
 use super::leftovers::Scratch;
@@ -27,9 +27,6 @@ use super::protocol::{
     CreateSpec, Envelope, LauncherReply, LauncherRequest, SetupError, Step, receive, send,
 };
 use super::sys;
-
-/// How the sentence begins that says that system calls are not filtered.
-pub(crate) const NO_FILTER: &str = "the filter of system calls is not enforced";
 
 /// Runs the launcher; its owner is at the other end of standard input. The calling process must have one thread.
 pub fn launcher_main() -> ExitCode {
@@ -72,9 +69,11 @@ impl Launcher {
             return Err(io::ErrorKind::InvalidData.into());
         };
         let groups = OwnerGroups::make(&name);
-        let mut unenforced = groups.unenforced.clone();
-        let filter = Filter::compile();
-        let filter = filter.map_err(|reason| unenforced.push(format!("{NO_FILTER}: {reason}"))).ok();
+        let unenforced = groups.unenforced.clone();
+        let (filter, no_filter) = match Filter::compile() {
+            Ok(filter) => (Some(filter), None),
+            Err(reason) => (None, Some(format!("the filter of system calls is not enforced: {reason}"))),
+        };
         let launcher = Self {
             owner,
             signals,
@@ -85,7 +84,7 @@ impl Launcher {
             filter,
             running: HashMap::new(),
         };
-        launcher.reply(id, LauncherReply::Begun { unenforced });
+        launcher.reply(id, LauncherReply::Begun { unenforced, no_filter });
         Ok(launcher)
     }
 
@@ -123,7 +122,7 @@ impl Launcher {
         match request.body {
             LauncherRequest::Create(spec) => {
                 let reply = match self.create(*spec, descriptors) {
-                    Ok(oom_counter) => LauncherReply::Created { oom_counter },
+                    Ok(usage) => LauncherReply::Created { usage },
                     Err(error) => LauncherReply::Failed(error),
                 };
                 self.reply(request.id, reply);
@@ -139,15 +138,15 @@ impl Launcher {
         let _ = send(self.owner.as_fd(), &Envelope { id, body }, &[] as &[BorrowedFd<'_>], MsgFlags::empty());
     }
 
-    /// Forks a sandbox. Returns the file that counts what its memory limit kills.
-    fn create(&mut self, spec: CreateSpec, descriptors: Vec<OwnedFd>) -> Result<Option<PathBuf>, SetupError> {
+    /// Forks a sandbox. Returns where the kernel tells what it has used.
+    fn create(&mut self, spec: CreateSpec, descriptors: Vec<OwnedFd>) -> Result<UsageFiles, SetupError> {
         let control =
             descriptors.into_iter().next().ok_or("it did not come").step("receive control socket")?;
         let work = spec.upper.as_ref().map(|(_, work)| work.clone());
         if let Some(work) = &work {
             self.scratch.make_work_folder(spec.sandbox, work).step("make work folder")?;
         }
-        let groups = self.groups.add(spec.sandbox, spec.memory_bytes, spec.processes)?;
+        let groups = self.groups.add(&spec)?;
         let forked = sys::fork_into(namespaces(self.privileged, spec.host_network)).step("make namespaces");
         let pid = match forked {
             Ok(Some(pid)) => pid,
@@ -167,10 +166,10 @@ impl Launcher {
                 return Err(error);
             }
         };
-        let oom_counter = groups.oom_counter.clone();
+        let usage = groups.usage.clone();
         let running = Running { sandbox: spec.sandbox, groups, work, destroyed_by: None };
         self.running.insert(pid, running);
-        Ok(oom_counter)
+        Ok(usage)
     }
 
     fn destroy(&mut self, request: u64, sandbox: u64) {
@@ -178,6 +177,7 @@ impl Launcher {
             Some((pid, running)) => {
                 running.destroyed_by = Some(request);
                 let _ = kill(*pid, Signal::SIGKILL);
+                running.groups.kill();
             }
             None => self.reply(request, LauncherReply::Destroyed),
         }

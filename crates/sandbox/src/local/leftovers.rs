@@ -8,9 +8,6 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
 use super::cgroup;
 use super::identity::Owner;
 use crate::SandboxError;
@@ -183,11 +180,7 @@ fn remove_groups(group: &Path, report: &mut LeftoverReport) -> io::Result<()> {
             remove_groups(&entry.path(), report)?;
         }
     }
-    for pid in cgroup::processes(group)? {
-        // It may have ended meanwhile.
-        let killed = kill(Pid::from_raw(pid), Signal::SIGKILL).is_ok();
-        report.processes += usize::from(killed);
-    }
+    report.processes += cgroup::kill_processes(group)?;
     cgroup::remove_group(group)?;
     report.groups.push(group.to_path_buf());
     Ok(())

@@ -15,6 +15,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::cgroup::{Unenforced, UsageFiles};
 use super::sys;
 
 /// Longest message inside a packet; well below the smallest send buffer.
@@ -47,13 +48,14 @@ pub(crate) enum LauncherRequest {
 /// From the launcher to its owner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum LauncherReply {
-    /// Limits that do not hold, one sentence each.
     Begun {
-        unenforced: Vec<String>,
+        unenforced: Vec<Unenforced>,
+        /// A sentence, where system calls are not filtered.
+        no_filter: Option<String>,
     },
     /// The sandbox is being set up; the rest comes through its control socket.
     Created {
-        oom_counter: Option<PathBuf>,
+        usage: UsageFiles,
     },
     Failed(SetupError),
     Destroyed,
@@ -75,6 +77,8 @@ pub(crate) struct CreateSpec {
     pub(crate) memory_bytes: u64,
     pub(crate) processes: u64,
     pub(crate) disk_bytes: u64,
+    pub(crate) cpu_millis: Option<u32>,
+    pub(crate) io_bytes_per_second: Option<u64>,
 }
 
 /// The step of a set-up that failed.

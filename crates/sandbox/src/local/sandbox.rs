@@ -3,24 +3,25 @@
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use swegym_images::ImageConfig;
 
 use super::backend::LauncherHandle;
+use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
-use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError};
+use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError, Usage};
 
 pub(crate) struct LocalSandbox {
     id: u64,
     pub(super) channel: Channel<GuestReply>,
     launcher: Arc<LauncherHandle>,
-    /// The file that counts what the memory limit kills.
-    pub(super) oom_counter: Option<PathBuf>,
+    /// Where the kernel tells what the sandbox has used.
+    pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
     destroyed: bool,
 }
@@ -36,10 +37,10 @@ impl LocalSandbox {
         id: u64,
         channel: Channel<GuestReply>,
         launcher: Arc<LauncherHandle>,
-        oom_counter: Option<PathBuf>,
+        usage: UsageFiles,
         config: ImageConfig,
     ) -> Self {
-        Self { id, channel, launcher, oom_counter, config, destroyed: false }
+        Self { id, channel, launcher, usage, config, destroyed: false }
     }
 
     /// The working directory of commands that do not say.
@@ -103,6 +104,10 @@ impl Sandbox for LocalSandbox {
             (GuestReply::Written, _) => Ok(()),
             (reply, _) => Err(file_error("write", path, reply)),
         }
+    }
+
+    async fn usage(&self) -> Result<Usage, SandboxError> {
+        Ok(self.usage.read())
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), SandboxError> {

@@ -6,14 +6,16 @@ mod files;
 mod isolation;
 mod limits;
 mod programs;
+mod resources;
 
-use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Sandbox, SandboxSpec};
+use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Limits, Sandbox, SandboxSpec};
 
 pub(crate) use commands::*;
 pub(crate) use files::*;
 pub(crate) use isolation::*;
 pub(crate) use limits::*;
 pub(crate) use programs::*;
+pub(crate) use resources::*;
 
 /// What the suite runs against.
 pub(crate) struct Subject {
@@ -35,7 +37,12 @@ impl Subject {
 
     /// Whether a limit holds; prints that the case is skipped when not.
     pub(crate) fn enforces(&self, limit: &str) -> bool {
-        let unenforced = self.backend.unenforced();
+        self.enforces_of(&self.spec.limits, limit)
+    }
+
+    /// As [`Self::enforces`], with other limits than those of the suite.
+    pub(crate) fn enforces_of(&self, limits: &Limits, limit: &str) -> bool {
+        let unenforced = self.backend.unenforced_of(limits);
         let reason = unenforced.iter().find(|sentence| sentence.contains(limit));
         if let Some(reason) = reason {
             println!("skipped: {reason}");
@@ -69,6 +76,7 @@ macro_rules! for_each_case {
             dropped_command_is_killed, times_are_told,
             time_limit_kills_the_whole_tree, time_limit_leaves_other_commands_alone, time_limit_beats_a_fork_bomb,
             disk_limit_holds, memory_limit_is_reported, process_limit_stops_a_fork_bomb,
+            processor_limit_holds, use_of_resources_is_told,
             files_make_a_round_trip, files_are_read_up_to_a_limit, written_files_keep_their_mode,
             missing_files_and_wrong_kinds_are_errors, pipes_do_not_hang, links_stay_inside, full_disk_is_an_error,
             unwritable_file_is_an_error,

@@ -153,7 +153,7 @@ pub(super) const CONDITIONAL: &[(c_long, &[&[Test]])] = &[
     (SYS_clone, NEW_NAMESPACE),
     (SYS_unshare, NEW_NAMESPACE),
     // Typing into the terminal of someone else.
-    (SYS_ioctl, &[&[Test::Is(1, TIOCSTI as u64)], &[Test::Is(1, TIOCLINUX as u64)]]),
+    (SYS_ioctl, &[&[Test::Is(1, TIOCSTI)], &[Test::Is(1, TIOCLINUX as u64)]]),
     (SYS_socket, OTHER_FAMILY),
     (SYS_socketpair, OTHER_FAMILY),
     // Layouts of memory of other systems, with flaws of their own: the usual one, the name of the 32-bit one or
