@@ -5,6 +5,7 @@
 //! a socket of their own; the launcher only starts and ends sandboxes. When the owner ends, however that
 //! happens, the launcher ends all of its sandboxes.
 
+mod archive;
 mod backend;
 mod base;
 mod capture;
@@ -16,9 +17,11 @@ mod identity;
 mod init;
 mod launcher;
 mod leftovers;
+mod listing;
 mod protocol;
 mod sandbox;
 mod sys;
+mod trees;
 
 pub use backend::{LocalBackend, LocalConfig};
 pub use base::{host_base, host_package_masks};

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{Unenforced, UsageFiles};
+use super::listing::{WireEntry, WireStat};
 use super::sys;
 
 /// Longest message inside a packet; well below the smallest send buffer.
@@ -105,11 +106,33 @@ pub(crate) enum GuestRequest {
     /// Run a command on the three descriptors that come along.
     Exec(Box<Command>),
     /// Kill what the exec with this id started.
-    Kill { exec: u64 },
+    Kill {
+        exec: u64,
+    },
     /// Open a regular file.
-    Read { path: String },
+    Read {
+        path: String,
+    },
     /// Fill a file with the content of the descriptor that comes along.
-    Write { path: String },
+    Write {
+        path: String,
+    },
+    Stat {
+        path: String,
+    },
+    List {
+        path: String,
+    },
+    /// Write a tree, within limits, into the pipe that comes along.
+    Pack {
+        path: String,
+        bytes: u64,
+        entries: u64,
+    },
+    /// Make the tree that comes through the pipe.
+    Unpack {
+        path: String,
+    },
 }
 
 /// A command, ready to be started.
@@ -141,6 +164,10 @@ pub(crate) enum GuestReply {
     /// The file is open: its descriptor comes along.
     Opened,
     Written,
+    Stat(WireStat),
+    Listed(Vec<WireEntry>),
+    Packed,
+    Unpacked,
     FileError {
         message: String,
         errno: Option<i32>,

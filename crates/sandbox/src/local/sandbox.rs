@@ -2,19 +2,24 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use swegym_images::ImageConfig;
 
 use super::backend::LauncherHandle;
 use super::cgroup::UsageFiles;
-use super::channel::{Channel, Closed};
+use super::channel::{Channel, Closed, Pending};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
-use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError, Usage};
+use super::trees;
+use crate::{ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, TreeLimits, Usage};
+
+/// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
+const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct LocalSandbox {
     id: u64,
@@ -57,8 +62,29 @@ impl LocalSandbox {
         }
     }
 
+    /// Asks for something about a file. No answer means that there was none in time.
+    pub(super) async fn ask(
+        &self,
+        request: GuestRequest,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(Option<GuestReply>, Vec<OwnedFd>), SandboxError> {
+        let mut pending = self.channel.request(request, descriptors).await?;
+        self.answer(&mut pending).await
+    }
+
+    /// Waits for the answer to a request.
+    pub(super) async fn answer(
+        &self,
+        pending: &mut Pending<GuestReply>,
+    ) -> Result<(Option<GuestReply>, Vec<OwnedFd>), SandboxError> {
+        match tokio::time::timeout(FILE_PATIENCE, pending.reply()).await {
+            Ok(answer) => answer.map(|(reply, descriptors)| (Some(reply), descriptors)).map_err(Into::into),
+            Err(_) => Ok((None, Vec::new())),
+        }
+    }
+
     /// A path inside, with relative ones taken from the working directory.
-    fn absolute(&self, path: &str) -> String {
+    pub(super) fn absolute(&self, path: &str) -> String {
         self.workdir().join(path).to_string_lossy().into_owned()
     }
 }
@@ -79,9 +105,9 @@ impl Sandbox for LocalSandbox {
 
     async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, SandboxError> {
         let request = GuestRequest::Read { path: self.absolute(path) };
-        let (reply, descriptors) = self.channel.call(request, &[]).await?;
+        let (reply, descriptors) = self.ask(request, &[]).await?;
         let file = match (reply, descriptors.into_iter().next()) {
-            (GuestReply::Opened, Some(file)) => File::from(file),
+            (Some(GuestReply::Opened), Some(file)) => File::from(file),
             (reply, _) => return Err(file_error("read", path, reply)),
         };
         let read = tokio::task::spawn_blocking(move || {
@@ -100,8 +126,8 @@ impl Sandbox for LocalSandbox {
     async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), SandboxError> {
         let content = memory_file("content", content)?;
         let request = GuestRequest::Write { path: self.absolute(path) };
-        match self.channel.call(request, &[content.as_fd()]).await? {
-            (GuestReply::Written, _) => Ok(()),
+        match self.ask(request, &[content.as_fd()]).await? {
+            (Some(GuestReply::Written), _) => Ok(()),
             (reply, _) => Err(file_error("write", path, reply)),
         }
     }
@@ -110,16 +136,33 @@ impl Sandbox for LocalSandbox {
         Ok(self.usage.read())
     }
 
+    async fn stat(&self, path: &str) -> Result<FileStat, SandboxError> {
+        trees::stat(self, path).await
+    }
+
+    async fn list(&self, path: &str) -> Result<Vec<FileEntry>, SandboxError> {
+        trees::list(self, path).await
+    }
+
+    async fn upload(&self, folder: &Path, path: &str) -> Result<(), SandboxError> {
+        trees::upload(self, folder, path).await
+    }
+
+    async fn download(&self, path: &str, folder: &Path, limits: TreeLimits) -> Result<(), SandboxError> {
+        trees::download(self, path, folder, limits).await
+    }
+
     async fn destroy(mut self: Box<Self>) -> Result<(), SandboxError> {
         self.destroyed = true;
         self.end().await
     }
 }
 
-fn file_error(action: &'static str, path: &str, reply: GuestReply) -> SandboxError {
+pub(super) fn file_error(action: &'static str, path: &str, reply: Option<GuestReply>) -> SandboxError {
     let (message, errno) = match reply {
-        GuestReply::FileError { message, errno } => (message, errno),
-        GuestReply::NotStarted { message } => (message, None),
+        Some(GuestReply::FileError { message, errno }) => (message, errno),
+        Some(GuestReply::NotStarted { message }) => (message, None),
+        None => ("the process that does it does not answer".to_owned(), None),
         _ => ("the process that did it was killed".to_owned(), None),
     };
     SandboxError::File { action, path: path.to_owned(), message, errno }

@@ -7,6 +7,7 @@ mod isolation;
 mod limits;
 mod programs;
 mod resources;
+mod trees;
 
 use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Limits, Sandbox, SandboxSpec};
 
@@ -16,6 +17,7 @@ pub(crate) use isolation::*;
 pub(crate) use limits::*;
 pub(crate) use programs::*;
 pub(crate) use resources::*;
+pub(crate) use trees::*;
 
 /// What the suite runs against.
 pub(crate) struct Subject {
@@ -84,7 +86,13 @@ macro_rules! for_each_case {
             no_new_user_namespaces, process_1_cannot_be_reached, two_sandboxes_do_not_meet, usual_devices_work,
             nothing_of_the_owner_is_inherited, a_destroyed_sandbox_takes_everything_along, helpers_may_be_killed,
             python_uses_processes_and_threads, python_uses_the_network_of_its_own, git_keeps_a_history,
-            programs_are_built, the_shell_controls_jobs, files_move_between_folders
+            programs_are_built, the_shell_controls_jobs, files_move_between_folders,
+            stat_tells_kinds, stat_of_nothing_is_an_error, folders_are_listed_by_name,
+            listing_what_is_no_folder_is_an_error, large_folders_are_listed_up_to_a_limit, a_tree_goes_in,
+            an_upload_merges, an_upload_follows_no_link_in_the_target, uploads_that_cannot_be_are_errors,
+            a_tree_comes_out, what_is_dangerous_stays_inside, downloads_have_limits,
+            downloads_that_cannot_be_are_errors, a_tree_makes_a_round_trip, stopped_helpers_hold_nobody_up,
+            killed_helpers_hold_nobody_up
         }
     };
 }

@@ -55,7 +55,7 @@ fn regular(file: File) -> io::Result<File> {
     Ok(file)
 }
 
-fn failure(error: &io::Error) -> GuestReply {
+pub(super) fn failure(error: &io::Error) -> GuestReply {
     let errno = error.raw_os_error();
     let message = match errno {
         Some(errno) => nix::errno::Errno::from_raw(errno).desc().to_owned(),

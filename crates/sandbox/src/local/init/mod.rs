@@ -13,6 +13,7 @@ mod seccomp;
 mod serve;
 mod skeleton;
 mod syscalls;
+mod trees;
 
 use std::fs::File;
 use std::os::fd::{AsFd, OwnedFd};

@@ -1,19 +1,20 @@
 //! The loop of process 1: takes requests, forks who serves them, reaps everything.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, Signal, kill as send_signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{exec, files, kill};
+use super::{exec, files, kill, trees};
+use crate::TreeLimits;
 use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Usage, receive, send};
 use crate::local::sys;
 
@@ -42,11 +43,14 @@ struct Init {
     processes: u64,
     /// Which request a helper serves.
     helpers: HashMap<Pid, u64>,
+    /// Those of them that serve files.
+    file_helpers: HashSet<Pid>,
 }
 
 /// Serves the owner until it is gone.
 pub(super) fn serve(control: OwnedFd, oom_score: File, processes: u64) {
-    let mut init = Init { control, oom_score, processes, helpers: HashMap::new() };
+    let mut init =
+        Init { control, oom_score, processes, helpers: HashMap::new(), file_helpers: HashSet::new() };
     let signals = SigSet::from(Signal::SIGCHLD);
     let Ok(signals) = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK) else {
         return;
@@ -96,11 +100,27 @@ impl Init {
                 let complete = supervisor.is_none_or(kill::kill_descendants);
                 self.client(id).reply(GuestReply::Killed { complete }, &[]);
             }
-            GuestRequest::Read { path } => self.fork_helper(id, |client| files::read(client, &path)),
+            GuestRequest::Read { path } => self.fork_file_helper(id, |client| files::read(client, &path)),
             GuestRequest::Write { path } => {
-                self.fork_helper(id, |client| files::write(client, &path, descriptors))
+                self.fork_file_helper(id, |client| files::write(client, &path, descriptors))
+            }
+            GuestRequest::Stat { path } => self.fork_file_helper(id, |client| trees::stat(client, &path)),
+            GuestRequest::List { path } => self.fork_file_helper(id, |client| trees::list(client, &path)),
+            GuestRequest::Pack { path, bytes, entries } => {
+                let limits = TreeLimits { bytes, entries };
+                self.fork_file_helper(id, |client| trees::pack(client, &path, limits, descriptors))
+            }
+            GuestRequest::Unpack { path } => {
+                self.fork_file_helper(id, |client| trees::unpack(client, &path, descriptors))
             }
         }
+    }
+
+    /// Serves a request for files. Whoever stops this helper from inside gains nothing: it is told to go on.
+    fn fork_file_helper(&mut self, id: u64, body: impl FnOnce(&Client<'_>)) {
+        self.fork_helper(id, body);
+        self.file_helpers
+            .extend(self.helpers.iter().filter(|(_, request)| **request == id).map(|(pid, _)| *pid));
     }
 
     fn client(&self, request: u64) -> Client<'_> {
@@ -127,8 +147,15 @@ impl Init {
     /// Reaps what has ended, and replies for helpers that were killed from inside before they could.
     fn reap(&mut self) {
         let any = Pid::from_raw(-1);
-        while let Ok(status) = waitpid(any, Some(WaitPidFlag::WNOHANG)) {
+        while let Ok(status) = waitpid(any, Some(WaitPidFlag::WNOHANG | WaitPidFlag::WUNTRACED)) {
             let Some(pid) = status.pid() else { return };
+            if let WaitStatus::Stopped(..) = status {
+                if self.file_helpers.contains(&pid) {
+                    let _ = send_signal(pid, Signal::SIGCONT);
+                }
+                continue;
+            }
+            self.file_helpers.remove(&pid);
             let Some(id) = self.helpers.remove(&pid) else { continue };
             let end = match status {
                 WaitStatus::Signaled(_, signal, _) => End::Signaled(signal as i32),

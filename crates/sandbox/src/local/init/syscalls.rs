@@ -153,7 +153,7 @@ pub(super) const CONDITIONAL: &[(c_long, &[&[Test]])] = &[
     (SYS_clone, NEW_NAMESPACE),
     (SYS_unshare, NEW_NAMESPACE),
     // Typing into the terminal of someone else.
-    (SYS_ioctl, &[&[Test::Is(1, TIOCSTI)], &[Test::Is(1, TIOCLINUX as u64)]]),
+    (SYS_ioctl, &[&[Test::Is(1, TIOCSTI)], &[Test::Is(1, TIOCLINUX)]]),
     (SYS_socket, OTHER_FAMILY),
     (SYS_socketpair, OTHER_FAMILY),
     // Layouts of memory of other systems, with flaws of their own: the usual one, the name of the 32-bit one or
@@ -191,7 +191,8 @@ const OTHER_FAMILY: &[&[Test]] = &[
     &[Test::Is(0, AF_NETLINK as u64), Test::IsNot(2, NETLINK_ROUTE as u64)],
 ];
 
-const TIOCLINUX: u32 = 0x541c;
+const TIOCSTI: u64 = 0x5412;
+const TIOCLINUX: u64 = 0x541c;
 const PER_LINUX: u32 = 0;
 const PER_LINUX32: u32 = 8;
 const UNAME26: u32 = 0x0002_0000;
