@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::sys;
+use super::visit::{Inherited, Visit};
 
 /// Longest message inside a packet; well below the smallest send buffer.
 const PACKET_BYTES: usize = 32 << 10;
@@ -23,8 +24,8 @@ const PACKET_BYTES: usize = 32 << 10;
 const MESSAGE_BYTES: u64 = 64 << 20;
 /// A packet that says: the message is in the last descriptor.
 const IN_MEMORY_FILE: &[u8] = b"M";
-/// Most descriptors with a packet: three streams and a memory file.
-const DESCRIPTORS: usize = 4;
+/// Most descriptors with a packet: what a visit needs, and a memory file.
+const DESCRIPTORS: usize = 8;
 
 /// A message, and which request it belongs to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -42,6 +43,8 @@ pub(crate) enum LauncherRequest {
     Create(Box<CreateSpec>),
     /// Kill a sandbox and answer when nothing is left of it.
     Destroy { sandbox: u64 },
+    /// Send a visitor into a sandbox; the socket it answers on and what it needs come along.
+    Visit { sandbox: u64, visit: Visit },
 }
 
 /// From the launcher to its owner.
@@ -57,6 +60,8 @@ pub(crate) enum LauncherReply {
     },
     Failed(SetupError),
     Destroyed,
+    /// The visitor is on its way.
+    Visiting,
 }
 
 /// What a sandbox is made from, in the terms of the kernel.
@@ -70,6 +75,9 @@ pub(crate) struct CreateSpec {
     pub(crate) extra_binds: Vec<(PathBuf, PathBuf, bool)>,
     /// Upper and work folder on the host; memory when `None`.
     pub(crate) upper: Option<(PathBuf, PathBuf)>,
+    /// The folder of the host below which the launcher makes one to write into, then that one.
+    pub(crate) disk: Option<PathBuf>,
+    pub(crate) inherited: Inherited,
     pub(crate) workdir: PathBuf,
     pub(crate) host_network: bool,
     pub(crate) memory_bytes: u64,
@@ -101,11 +109,25 @@ pub(crate) enum GuestRequest {
     /// Run a command on the three descriptors that come along.
     Exec(Box<Command>),
     /// Kill what the exec with this id started.
-    Kill { exec: u64 },
+    Kill {
+        exec: u64,
+    },
     /// Open a regular file.
-    Read { path: String },
+    Read {
+        path: String,
+    },
     /// Fill a file with the content of the descriptor that comes along.
-    Write { path: String },
+    Write {
+        path: String,
+    },
+    /// Hand out the mount and the user namespace.
+    Namespaces,
+    /// Stop every process but init, and start none, until told to thaw.
+    Freeze {
+        /// Execs that are shells which wait for a command.
+        shells: Vec<u64>,
+    },
+    Thaw,
 }
 
 /// A command, ready to be started.
@@ -137,6 +159,14 @@ pub(crate) enum GuestReply {
     /// The file is open: its descriptor comes along.
     Opened,
     Written,
+    /// The mount and the user namespace come along.
+    Namespaces,
+    /// Whether everything is stopped; and whether there was nothing to stop but idle shells.
+    Frozen {
+        complete: bool,
+        quiet: bool,
+    },
+    Thawed,
     FileError {
         message: String,
         errno: Option<i32>,

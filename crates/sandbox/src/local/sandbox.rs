@@ -13,15 +13,19 @@ use super::backend::LauncherHandle;
 use super::channel::{Channel, Closed};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
-use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError};
+use crate::{Change, ExecOutput, ExecRequest, Sandbox, SandboxError, SandboxSpec};
 
 pub(crate) struct LocalSandbox {
-    id: u64,
+    pub(super) id: u64,
     pub(super) channel: Channel<GuestReply>,
-    launcher: Arc<LauncherHandle>,
+    pub(super) launcher: Arc<LauncherHandle>,
     /// The file that counts what the memory limit kills.
     pub(super) oom_counter: Option<PathBuf>,
     pub(super) config: ImageConfig,
+    /// What it was made from.
+    pub(super) spec: SandboxSpec,
+    /// Held by whoever stops its processes or sends a visitor: one at a time.
+    pub(super) visited: tokio::sync::Mutex<()>,
     destroyed: bool,
 }
 
@@ -37,9 +41,11 @@ impl LocalSandbox {
         channel: Channel<GuestReply>,
         launcher: Arc<LauncherHandle>,
         oom_counter: Option<PathBuf>,
-        config: ImageConfig,
+        spec: SandboxSpec,
     ) -> Self {
-        Self { id, channel, launcher, oom_counter, config, destroyed: false }
+        let config = spec.image.config.clone();
+        let visited = tokio::sync::Mutex::new(());
+        Self { id, channel, launcher, oom_counter, config, spec, visited, destroyed: false }
     }
 
     /// The working directory of commands that do not say.
@@ -103,6 +109,18 @@ impl Sandbox for LocalSandbox {
             (GuestReply::Written, _) => Ok(()),
             (reply, _) => Err(file_error("write", path, reply)),
         }
+    }
+
+    async fn changes(&self) -> Result<Vec<Change>, SandboxError> {
+        self.list_changes().await
+    }
+
+    async fn fork(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
+        Ok(Box::new(self.make_fork().await?))
+    }
+
+    async fn checkpoint(&self, folder: &Path) -> Result<(), SandboxError> {
+        self.write_checkpoint(folder).await
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), SandboxError> {
