@@ -26,6 +26,9 @@ pub enum Upper {
     Memory,
     /// Into this empty folder of the host, which stays: how layers are made. No limit on size.
     Folder(PathBuf),
+    /// Into a fresh folder below this one of the host; gone with the sandbox and its forks. For sandboxes that
+    /// write more than memory holds. No limit on size: [`Limits::disk_bytes`] does not hold.
+    Disk(PathBuf),
 }
 
 /// Limits on everything inside a sandbox together.
@@ -35,7 +38,7 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Processes and threads.
     pub processes: u64,
-    /// Bytes written into [`Upper::Memory`].
+    /// Bytes written into [`Upper::Memory`]. A fork may write as many again.
     pub disk_bytes: u64,
     /// Thousandths of a processor: 1500 is the time of one and a half. No limit when `None`.
     pub cpu_millis: Option<u32>,

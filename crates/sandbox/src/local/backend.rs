@@ -2,11 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::{self, Seek};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +19,8 @@ use super::identity::Owner;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::sandbox::LocalSandbox;
+use super::snapshot;
+use super::visit::Inherited;
 use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long the launcher may take to answer for the first time.
@@ -26,6 +28,9 @@ const LAUNCHER_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long a sandbox may take to be set up; a disk or a machine that is that slow is of no use.
 const SETUP_PATIENCE: Duration = Duration::from_secs(120);
+
+const DISK_UNENFORCED: &str =
+    "the limit on disk space is not enforced for sandboxes that write into a folder of the host";
 
 /// How the backend is started.
 #[derive(Debug, Clone)]
@@ -43,12 +48,14 @@ pub struct LocalBackend {
     launcher: Arc<LauncherHandle>,
     unenforced: Vec<Unenforced>,
     no_filter: Option<String>,
-    next_sandbox: AtomicU64,
 }
 
 /// The launcher; it ends, and every sandbox with it, when this is dropped.
 pub(crate) struct LauncherHandle {
     pub(crate) channel: Channel<LauncherReply>,
+    next_sandbox: AtomicU64,
+    /// Whether a sandbox writes into a folder of the host.
+    uses_disk: AtomicBool,
 }
 
 impl LocalBackend {
@@ -71,10 +78,13 @@ impl LocalBackend {
         let begin = LauncherRequest::Begin { owner, scratch: scratch.folder().to_path_buf() };
         match tokio::time::timeout(LAUNCHER_PATIENCE, channel.call(begin, &[])).await {
             Ok(Ok((LauncherReply::Begun { unenforced, no_filter }, _))) => Ok(Self {
-                launcher: Arc::new(LauncherHandle { channel }),
+                launcher: Arc::new(LauncherHandle {
+                    channel,
+                    next_sandbox: AtomicU64::new(0),
+                    uses_disk: AtomicBool::new(false),
+                }),
                 unenforced,
                 no_filter,
-                next_sandbox: AtomicU64::new(0),
             }),
             _ => Err(failed("wait for it", &"it ended or did not answer")),
         }
@@ -115,21 +125,12 @@ fn sealed_copy(program: &Path) -> io::Result<File> {
 #[async_trait]
 impl Backend for LocalBackend {
     async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
-        let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
-        let (ours, theirs) = socket_pair()?;
-        let usage = self.launch(create_spec(id, spec), theirs).await?;
-        let (channel, mut first) = Channel::open(ours)?;
-        // From here on dropping it destroys what there is of it.
-        let sandbox =
-            LocalSandbox::new(id, channel, Arc::clone(&self.launcher), usage, spec.image.config.clone());
-        let not_ready =
-            |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
-        match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
-            Ok(Ok((GuestReply::Ready, _))) => Ok(Box::new(sandbox)),
-            Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),
-            Ok(_) => Err(not_ready("it ended before it was ready")),
-            Err(_) => Err(not_ready("it is not ready after two minutes")),
-        }
+        Ok(Box::new(self.launcher.create(spec, Inherited::Nothing, None).await?))
+    }
+
+    async fn restore(&self, spec: &SandboxSpec, folder: &Path) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let folders = snapshot::read_checkpoint(spec, folder)?;
+        Ok(Box::new(self.launcher.create(spec, Inherited::Checkpoint { folders }, None).await?))
     }
 
     fn unenforced(&self) -> Vec<String> {
@@ -143,7 +144,8 @@ impl Backend for LocalBackend {
             Controller::Io => limits.io_bytes_per_second.is_some(),
         };
         let limits = self.unenforced.iter().filter(|limit| is_asked_for(limit.controller));
-        limits.map(|limit| limit.reason.clone()).chain(self.no_filter.clone()).collect()
+        let disk = self.launcher.uses_disk.load(Ordering::Relaxed).then(|| DISK_UNENFORCED.to_owned());
+        limits.map(|limit| limit.reason.clone()).chain(self.no_filter.clone()).chain(disk).collect()
     }
 }
 
@@ -152,10 +154,45 @@ impl LocalBackend {
     pub(super) fn no_filter(&self) -> Option<&str> {
         self.no_filter.as_deref()
     }
+}
 
-    async fn launch(&self, spec: CreateSpec, control: OwnedFd) -> Result<UsageFiles, SandboxError> {
+impl LauncherHandle {
+    /// Makes a sandbox; that of a fork needs the family of its parent.
+    pub(super) async fn create(
+        self: &Arc<Self>,
+        spec: &SandboxSpec,
+        inherited: Inherited,
+        family: Option<OwnedFd>,
+    ) -> Result<LocalSandbox, SandboxError> {
+        let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
+        let (ours, theirs) = socket_pair()?;
+        let usage = self.launch(CreateSpec { inherited, ..create_spec(id, spec) }, theirs, family).await?;
+        if matches!(spec.upper, Upper::Disk(_)) {
+            self.uses_disk.store(true, Ordering::Relaxed);
+        }
+        let (channel, mut first) = Channel::open(ours)?;
+        // From here on dropping it destroys what there is of it.
+        let sandbox = LocalSandbox::new(id, channel, Arc::clone(self), usage, spec.clone());
+        let not_ready =
+            |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
+        match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
+            Ok(Ok((GuestReply::Ready, _))) => Ok(sandbox),
+            Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),
+            Ok(_) => Err(not_ready("it ended before it was ready")),
+            Err(_) => Err(not_ready("it is not ready after two minutes")),
+        }
+    }
+
+    async fn launch(
+        &self,
+        spec: CreateSpec,
+        control: OwnedFd,
+        family: Option<OwnedFd>,
+    ) -> Result<UsageFiles, SandboxError> {
         let request = LauncherRequest::Create(Box::new(spec));
-        match self.launcher.channel.call(request, &[control.as_fd()]).await {
+        let descriptors: Vec<BorrowedFd<'_>> =
+            [Some(&control), family.as_ref()].into_iter().flatten().map(OwnedFd::as_fd).collect();
+        match self.channel.call(request, &descriptors).await {
             Ok((LauncherReply::Created { usage }, _)) => Ok(usage),
             Ok((LauncherReply::Failed(error), _)) => Err(error.into()),
             _ => Err(SandboxError::Launcher { message: "it is gone".to_owned() }),
@@ -172,9 +209,14 @@ fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
         masks: config.masks.clone(),
         extra_binds: spec.extra_binds.clone(),
         upper: match &spec.upper {
-            Upper::Memory => None,
+            Upper::Memory | Upper::Disk(_) => None,
             Upper::Folder(folder) => Some((folder.clone(), work_folder(folder))),
         },
+        disk: match &spec.upper {
+            Upper::Disk(below) => Some(below.clone()),
+            Upper::Memory | Upper::Folder(_) => None,
+        },
+        inherited: Inherited::Nothing,
         workdir: config.workdir.clone(),
         host_network: spec.network == Network::Host,
         memory_bytes: spec.limits.memory_bytes,

@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -22,11 +23,12 @@ use nix::unistd::{Gid, Pid, Uid};
 use super::cgroup::{OwnerGroups, SandboxGroups, UsageFiles};
 use super::identity::is_privileged;
 use super::init::{self, Filter, Surroundings};
-use super::leftovers::Scratch;
+use super::leftovers::{DiskFolder, Scratch};
 use super::protocol::{
     CreateSpec, Envelope, LauncherReply, LauncherRequest, SetupError, Step, receive, send,
 };
 use super::sys;
+use super::visit::{self, Inherited, Visit};
 
 /// Runs the launcher; its owner is at the other end of standard input. The calling process must have one thread.
 pub fn launcher_main() -> ExitCode {
@@ -45,6 +47,10 @@ struct Launcher {
     ids: (u32, u32),
     filter: Option<Filter>,
     running: HashMap<Pid, Running>,
+    /// Visitors, and the sandbox that they are in.
+    visitors: HashMap<Pid, u64>,
+    /// Processes that remove folders, and the request that waits for their end.
+    removers: HashMap<Pid, Option<u64>>,
 }
 
 /// A sandbox, by its process 1.
@@ -52,6 +58,8 @@ struct Running {
     sandbox: u64,
     groups: SandboxGroups,
     work: Option<PathBuf>,
+    /// Folders that it writes into or reads, its ancestors' included.
+    disks: Vec<Rc<DiskFolder>>,
     /// The request that waits for its end.
     destroyed_by: Option<u64>,
 }
@@ -83,6 +91,8 @@ impl Launcher {
             ids: (Uid::effective().as_raw(), Gid::effective().as_raw()),
             filter,
             running: HashMap::new(),
+            visitors: HashMap::new(),
+            removers: HashMap::new(),
         };
         launcher.reply(id, LauncherReply::Begun { unenforced, no_filter });
         Ok(launcher)
@@ -128,6 +138,13 @@ impl Launcher {
                 self.reply(request.id, reply);
             }
             LauncherRequest::Destroy { sandbox } => self.destroy(request.id, sandbox),
+            LauncherRequest::Visit { sandbox, visit } => {
+                let reply = match self.visit(sandbox, visit, descriptors) {
+                    Ok(()) => LauncherReply::Visiting,
+                    Err(error) => LauncherReply::Failed(error),
+                };
+                self.reply(request.id, reply);
+            }
             LauncherRequest::Begin { .. } => {}
         }
         Ok(true)
@@ -139,14 +156,19 @@ impl Launcher {
     }
 
     /// Forks a sandbox. Returns where the kernel tells what it has used.
-    fn create(&mut self, spec: CreateSpec, descriptors: Vec<OwnedFd>) -> Result<UsageFiles, SetupError> {
-        let control =
-            descriptors.into_iter().next().ok_or("it did not come").step("receive control socket")?;
+    fn create(&mut self, mut spec: CreateSpec, descriptors: Vec<OwnedFd>) -> Result<UsageFiles, SetupError> {
         let work = spec.upper.as_ref().map(|(_, work)| work.clone());
         if let Some(work) = &work {
             self.scratch.make_work_folder(spec.sandbox, work).step("make work folder")?;
         }
-        let groups = self.groups.add(&spec)?;
+        let disks = self.disks(&mut spec)?;
+        let groups = match self.groups.add(&spec) {
+            Ok(groups) => groups,
+            Err(error) => {
+                self.remove_folders(&spec, disks, work.as_deref());
+                return Err(error);
+            }
+        };
         let forked = sys::fork_into(namespaces(self.privileged, spec.host_network)).step("make namespaces");
         let pid = match forked {
             Ok(Some(pid)) => pid,
@@ -159,20 +181,59 @@ impl Launcher {
                     ids: self.ids,
                     filter: self.filter.as_ref(),
                 };
-                init::run(control, &spec, &surroundings)
+                init::run(descriptors, &spec, &surroundings)
             }
             Err(error) => {
-                self.clean_up(spec.sandbox, &groups, work.as_deref());
+                groups.remove();
+                self.remove_folders(&spec, disks, work.as_deref());
                 return Err(error);
             }
         };
         let usage = groups.usage.clone();
-        let running = Running { sandbox: spec.sandbox, groups, work, destroyed_by: None };
+        let running = Running { sandbox: spec.sandbox, groups, work, disks, destroyed_by: None };
         self.running.insert(pid, running);
         Ok(usage)
     }
 
+    fn remove_folders(&self, spec: &CreateSpec, disks: Vec<Rc<DiskFolder>>, work: Option<&Path>) {
+        if let Some(work) = work {
+            self.scratch.remove_work_folder(spec.sandbox, work);
+        }
+        disks.into_iter().filter_map(Rc::into_inner).for_each(|disk| disk.remove());
+    }
+
+    /// Makes the folder that the sandbox writes into, where it does, and holds on to those of its ancestors.
+    fn disks(&self, spec: &mut CreateSpec) -> Result<Vec<Rc<DiskFolder>>, SetupError> {
+        let mut disks = Vec::new();
+        if let Inherited::Fork { parent, .. } = &spec.inherited {
+            let parent = self.running.values().find(|running| running.sandbox == *parent);
+            disks.clone_from(&parent.ok_or("it is gone").step("find the parent")?.disks);
+        }
+        if let Some(below) = &spec.disk {
+            let step = || format!("make a folder in `{}`", below.display());
+            let disk = self.scratch.make_disk_folder(spec.sandbox, below).step(step())?;
+            spec.disk = Some(disk.path.clone());
+            disks.push(Rc::new(disk));
+        }
+        Ok(disks)
+    }
+
+    /// Forks a visitor. It answers the owner itself.
+    fn visit(&mut self, sandbox: u64, visit: Visit, descriptors: Vec<OwnedFd>) -> Result<(), SetupError> {
+        let launcher = Pid::this();
+        match sys::fork().step("make a process")? {
+            None => visit::run(&visit, descriptors, self.privileged, launcher),
+            Some(pid) => {
+                self.visitors.insert(pid, sandbox);
+                Ok(())
+            }
+        }
+    }
+
     fn destroy(&mut self, request: u64, sandbox: u64) {
+        for (visitor, _) in self.visitors.iter().filter(|(_, visited)| **visited == sandbox) {
+            let _ = kill(*visitor, Signal::SIGKILL);
+        }
         match self.running.iter_mut().find(|(_, running)| running.sandbox == sandbox) {
             Some((pid, running)) => {
                 running.destroyed_by = Some(request);
@@ -192,24 +253,43 @@ impl Launcher {
 
     /// Process 1 is gone, and with it every process and mount of the sandbox: removes the rest.
     fn forget(&mut self, pid: Pid) {
+        self.visitors.remove(&pid);
+        if let Some(Some(request)) = self.removers.remove(&pid) {
+            self.reply(request, LauncherReply::Destroyed);
+        }
         let Some(running) = self.running.remove(&pid) else {
             return;
         };
-        self.clean_up(running.sandbox, &running.groups, running.work.as_deref());
-        if let Some(request) = running.destroyed_by {
-            self.reply(request, LauncherReply::Destroyed);
+        running.groups.remove();
+        if let Some(work) = &running.work {
+            self.scratch.remove_work_folder(running.sandbox, work);
         }
+        let disks: Vec<DiskFolder> = running.disks.into_iter().filter_map(Rc::into_inner).collect();
+        self.remove_disks(&disks, running.destroyed_by);
     }
 
-    fn clean_up(&self, sandbox: u64, groups: &SandboxGroups, work: Option<&Path>) {
-        groups.remove();
-        if let Some(work) = work {
-            self.scratch.remove_work_folder(sandbox, work);
+    /// Removes folders in a process of its own: they may hold any number of files.
+    fn remove_disks(&mut self, disks: &[DiskFolder], destroyed_by: Option<u64>) {
+        let forked = if disks.is_empty() { Err(Errno::ECANCELED) } else { sys::fork() };
+        match forked {
+            Ok(Some(remover)) => {
+                self.removers.insert(remover, destroyed_by);
+            }
+            Ok(None) => {
+                disks.iter().for_each(DiskFolder::remove);
+                sys::exit_now(0)
+            }
+            Err(_) => {
+                disks.iter().for_each(DiskFolder::remove);
+                if let Some(request) = destroyed_by {
+                    self.reply(request, LauncherReply::Destroyed);
+                }
+            }
         }
     }
 
     fn end_all(&mut self) {
-        for pid in self.running.keys() {
+        for pid in self.running.keys().chain(self.visitors.keys()) {
             let _ = kill(*pid, Signal::SIGKILL);
         }
         while let Ok(status) = waitpid(Pid::from_raw(-1), None) {

@@ -9,15 +9,17 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::cgroup;
-use super::identity::Owner;
+use super::identity::{Owner, layer_owner};
+use super::remove::remove_tree;
 use crate::SandboxError;
 
 const MACHINE: &str = "machine";
 const MOUNT_POINT: &str = "root";
 const WORK_RECORD: &str = "work-folder";
+const DISK_RECORD: &str = "disk-folder";
 
 /// The folder of one owner. It holds an empty folder to mount on, where the owner runs, and for each sandbox
-/// that writes into a folder of the host the path of the work folder beside it.
+/// that writes into a folder of the host the path of the work folder beside it, or of the folder that is its own.
 #[derive(Debug, Clone)]
 pub(crate) struct Scratch {
     folder: PathBuf,
@@ -62,17 +64,59 @@ impl Scratch {
         self.folder.join(format!("{WORK_RECORD}-{sandbox}"))
     }
 
+    /// Makes a folder below this one for what a sandbox writes, and remembers it before it is there.
+    pub(crate) fn make_disk_folder(&self, sandbox: u64, below: &Path) -> io::Result<DiskFolder> {
+        use std::os::unix::ffi::OsStrExt;
+        let owner = self.folder.file_name().unwrap_or_default().to_string_lossy();
+        let path = fs::canonicalize(below)?.join(format!("{owner}-{sandbox}"));
+        let record = self.folder.join(format!("{DISK_RECORD}-{sandbox}"));
+        fs::write(&record, path.as_os_str().as_bytes())?;
+        fs::create_dir(&path)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        let owner = layer_owner();
+        std::os::unix::fs::chown(&path, owner.map(|(uid, _)| uid), owner.map(|(_, gid)| gid))?;
+        Ok(DiskFolder { path, record })
+    }
+
+    /// Whether a record was written to its end.
+    fn is_disk_folder(&self, path: &Path) -> bool {
+        let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name(path).starts_with(&name(&self.folder))
+    }
+
     /// Removes everything that the records name, then the folder.
     fn remove(&self) -> io::Result<()> {
         use std::os::unix::ffi::OsStringExt;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().starts_with(WORK_RECORD) {
-                let work = std::ffi::OsString::from_vec(fs::read(entry.path())?);
-                remove_work_folder(Path::new(&work))?;
+            let named =
+                || fs::read(entry.path()).map(|path| PathBuf::from(std::ffi::OsString::from_vec(path)));
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with(WORK_RECORD) {
+                remove_work_folder(&named()?)?;
+            } else if name.to_string_lossy().starts_with(DISK_RECORD) {
+                let disk = named()?;
+                if self.is_disk_folder(&disk) {
+                    remove_tree(&disk)?;
+                }
             }
         }
         fs::remove_dir_all(&self.folder)
+    }
+}
+
+/// A folder of the host that a sandbox writes into, and that its forks read.
+#[derive(Debug)]
+pub(crate) struct DiskFolder {
+    pub(crate) path: PathBuf,
+    record: PathBuf,
+}
+
+impl DiskFolder {
+    pub(crate) fn remove(&self) {
+        if remove_tree(&self.path).is_ok() {
+            let _ = fs::remove_file(&self.record);
+        }
     }
 }
 

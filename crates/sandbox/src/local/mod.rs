@@ -3,25 +3,32 @@
 //! Three kinds of processes: the owner (whoever uses [`LocalBackend`]), its launcher (one thread, forks the
 //! sandboxes), and in each sandbox an init, process 1 of it, that starts the commands. Owner and init talk over
 //! a socket of their own; the launcher only starts and ends sandboxes. When the owner ends, however that
-//! happens, the launcher ends all of its sandboxes.
+//! happens, the launcher ends all of its sandboxes. What a sandbox may not do to itself (to fork, to compare its
+//! files) is done by a visitor, a process that the launcher forks for the one purpose.
 
 mod archive;
 mod backend;
 mod base;
+mod beneath;
 mod capture;
 mod cgroup;
 mod channel;
+mod copy;
 mod doctor;
 mod exec;
 mod identity;
 mod init;
 mod launcher;
+mod layout;
 mod leftovers;
 mod listing;
 mod protocol;
+mod remove;
 mod sandbox;
+mod snapshot;
 mod sys;
 mod trees;
+mod visit;
 
 pub use backend::{LocalBackend, LocalConfig};
 pub use base::{host_base, host_package_masks};

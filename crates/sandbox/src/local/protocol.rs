@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::cgroup::{Unenforced, UsageFiles};
 use super::listing::{WireEntry, WireStat};
 use super::sys;
+use super::visit::{Inherited, Visit};
 
 /// Longest message inside a packet; well below the smallest send buffer.
 const PACKET_BYTES: usize = 32 << 10;
@@ -25,8 +26,8 @@ const PACKET_BYTES: usize = 32 << 10;
 const MESSAGE_BYTES: u64 = 64 << 20;
 /// A packet that says: the message is in the last descriptor.
 const IN_MEMORY_FILE: &[u8] = b"M";
-/// Most descriptors with a packet: three streams and a memory file.
-const DESCRIPTORS: usize = 4;
+/// Most descriptors with a packet: what a visit needs, and a memory file.
+const DESCRIPTORS: usize = 8;
 
 /// A message, and which request it belongs to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -44,6 +45,8 @@ pub(crate) enum LauncherRequest {
     Create(Box<CreateSpec>),
     /// Kill a sandbox and answer when nothing is left of it.
     Destroy { sandbox: u64 },
+    /// Send a visitor into a sandbox; the socket it answers on and what it needs come along.
+    Visit { sandbox: u64, visit: Visit },
 }
 
 /// From the launcher to its owner.
@@ -60,6 +63,8 @@ pub(crate) enum LauncherReply {
     },
     Failed(SetupError),
     Destroyed,
+    /// The visitor is on its way.
+    Visiting,
 }
 
 /// What a sandbox is made from, in the terms of the kernel.
@@ -73,6 +78,9 @@ pub(crate) struct CreateSpec {
     pub(crate) extra_binds: Vec<(PathBuf, PathBuf, bool)>,
     /// Upper and work folder on the host; memory when `None`.
     pub(crate) upper: Option<(PathBuf, PathBuf)>,
+    /// The folder of the host below which the launcher makes one to write into, then that one.
+    pub(crate) disk: Option<PathBuf>,
+    pub(crate) inherited: Inherited,
     pub(crate) workdir: PathBuf,
     pub(crate) host_network: bool,
     pub(crate) memory_bytes: u64,
@@ -133,6 +141,14 @@ pub(crate) enum GuestRequest {
     Unpack {
         path: String,
     },
+    /// Hand out the mount and the user namespace.
+    Namespaces,
+    /// Stop every process but init, and start none, until told to thaw.
+    Freeze {
+        /// Execs that are shells which wait for a command.
+        shells: Vec<u64>,
+    },
+    Thaw,
 }
 
 /// A command, ready to be started.
@@ -168,6 +184,14 @@ pub(crate) enum GuestReply {
     Listed(Vec<WireEntry>),
     Packed,
     Unpacked,
+    /// The mount and the user namespace come along.
+    Namespaces,
+    /// Whether everything is stopped; and whether there was nothing to stop but idle shells.
+    Frozen {
+        complete: bool,
+        quiet: bool,
+    },
+    Thawed,
     FileError {
         message: String,
         errno: Option<i32>,

@@ -16,18 +16,25 @@ use super::channel::{Channel, Closed, Pending};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
 use super::trees;
-use crate::{ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, TreeLimits, Usage};
+use crate::{
+    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, SandboxSpec, TreeLimits,
+    Usage,
+};
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
 const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct LocalSandbox {
-    id: u64,
+    pub(super) id: u64,
     pub(super) channel: Channel<GuestReply>,
-    launcher: Arc<LauncherHandle>,
+    pub(super) launcher: Arc<LauncherHandle>,
     /// Where the kernel tells what the sandbox has used.
     pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
+    /// What it was made from.
+    pub(super) spec: SandboxSpec,
+    /// Held by whoever stops its processes or sends a visitor: one at a time.
+    pub(super) visited: tokio::sync::Mutex<()>,
     destroyed: bool,
 }
 
@@ -43,9 +50,11 @@ impl LocalSandbox {
         channel: Channel<GuestReply>,
         launcher: Arc<LauncherHandle>,
         usage: UsageFiles,
-        config: ImageConfig,
+        spec: SandboxSpec,
     ) -> Self {
-        Self { id, channel, launcher, usage, config, destroyed: false }
+        let config = spec.image.config.clone();
+        let visited = tokio::sync::Mutex::new(());
+        Self { id, channel, launcher, usage, config, spec, visited, destroyed: false }
     }
 
     /// The working directory of commands that do not say.
@@ -150,6 +159,18 @@ impl Sandbox for LocalSandbox {
 
     async fn download(&self, path: &str, folder: &Path, limits: TreeLimits) -> Result<(), SandboxError> {
         trees::download(self, path, folder, limits).await
+    }
+
+    async fn changes(&self) -> Result<Vec<Change>, SandboxError> {
+        self.list_changes().await
+    }
+
+    async fn fork(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
+        Ok(Box::new(self.make_fork().await?))
+    }
+
+    async fn checkpoint(&self, folder: &Path) -> Result<(), SandboxError> {
+        self.write_checkpoint(folder).await
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), SandboxError> {

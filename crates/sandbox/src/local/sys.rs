@@ -4,13 +4,14 @@
 //! whole copy of the program, in which ordinary Rust code may go on.
 #![expect(unsafe_code, reason = "kernel calls that no safe wrapper covers")]
 
-use std::ffi::{CStr, c_int, c_long, c_uint};
+use std::ffi::{CStr, c_int, c_long, c_uint, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::NixPath;
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use nix::sched::CloneFlags;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 use nix::unistd::{ForkResult, Pid};
@@ -59,18 +60,25 @@ pub(crate) fn exit_now(code: i32) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Closes every descriptor but the standard streams and this one, for a process forked a moment ago that never
+/// Closes every descriptor but the standard streams and these, for a process forked a moment ago that never
 /// returns to the code that owned the others.
-pub(crate) fn keep_only(descriptor: OwnedFd) -> nix::Result<OwnedFd> {
-    const KEPT: RawFd = libc::STDERR_FILENO + 1;
-    let from = descriptor.into_raw_fd();
-    if from != KEPT {
+pub(crate) fn keep_only(descriptors: Vec<OwnedFd>) -> nix::Result<Vec<OwnedFd>> {
+    let first = libc::STDERR_FILENO + 1;
+    let end = first + descriptors.len() as RawFd;
+    // Above the numbers that they get, so that none is overwritten before its turn.
+    let raised = descriptors.iter().map(|kept| fcntl(kept, FcntlArg::F_DUPFD_CLOEXEC(end)));
+    let raised: Vec<RawFd> = raised.collect::<nix::Result<_>>()?;
+    for (kept, number) in raised.into_iter().zip(first..) {
         // SAFETY: whatever had this number is forgotten, as the caller promises.
-        Errno::result(unsafe { libc::dup3(from, KEPT, libc::O_CLOEXEC) })?;
+        Errno::result(unsafe { libc::dup3(kept, number, libc::O_CLOEXEC) })?;
+    }
+    for kept in descriptors {
+        // Its number may belong to another one by now.
+        let _ = kept.into_raw_fd();
     }
     // SAFETY: as above.
-    result(unsafe { libc::syscall(libc::SYS_close_range, KEPT + 1, c_uint::MAX, 0) })?;
-    Ok(own(KEPT))
+    result(unsafe { libc::syscall(libc::SYS_close_range, end, c_uint::MAX, 0) })?;
+    Ok((first..end).map(own).collect())
 }
 
 /// Marks every descriptor from `first` on to be closed by exec.
@@ -83,30 +91,54 @@ pub(crate) fn close_from_on_exec(first: c_uint) -> nix::Result<()> {
 /// Mounts the tree at `source` also at `target`, with everything below it, adding `attributes`
 /// (`MOUNT_ATTR_*`) to every mount of the copy before anyone can see it.
 pub(crate) fn attach_tree(source: &Path, target: BorrowedFd<'_>, attributes: u64) -> nix::Result<()> {
-    let flags = libc::OPEN_TREE_CLONE | libc::AT_RECURSIVE as c_uint | libc::OPEN_TREE_CLOEXEC;
+    let tree = clone_tree(source, true, attributes)?;
+    move_mount(tree.as_fd(), target)
+}
+
+/// A copy of the mount at `source`, with everything mounted below it where `recursive`, that is mounted nowhere.
+pub(crate) fn clone_tree(source: &Path, recursive: bool, attributes: u64) -> nix::Result<OwnedFd> {
+    let below = if recursive { libc::AT_RECURSIVE } else { 0 };
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | below as c_uint;
     // SAFETY: the path is a valid C string for the call.
     let tree = source.with_nix_path(|path| unsafe {
         libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags)
     })?;
     let tree = own(result(tree)? as RawFd);
-    let attributes = libc::mount_attr { attr_set: attributes, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    change_mount(tree.as_fd(), below, attributes, 0)?;
+    Ok(tree)
+}
+
+/// Makes a mount read-only, which fails with `EBUSY` while anything in it is open for writing, or writable again.
+pub(crate) fn set_read_only(mount: BorrowedFd<'_>, read_only: bool) -> nix::Result<()> {
+    let (set, clear) = if read_only { (libc::MOUNT_ATTR_RDONLY, 0) } else { (0, libc::MOUNT_ATTR_RDONLY) };
+    change_mount(mount, 0, set, clear)
+}
+
+fn change_mount(mount: BorrowedFd<'_>, flags: c_int, set: u64, clear: u64) -> nix::Result<()> {
+    let attributes = libc::mount_attr { attr_set: set, attr_clr: clear, propagation: 0, userns_fd: 0 };
     let empty: &CStr = c"";
     // SAFETY: the structure is valid for the call and its size is passed.
-    result(unsafe {
+    let changed = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            tree.as_raw_fd(),
+            mount.as_raw_fd(),
             empty.as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            libc::AT_EMPTY_PATH | flags,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
         )
-    })?;
+    };
+    result(changed).map(drop)
+}
+
+/// Moves a mount, with everything below it, to where `target` lies.
+pub(crate) fn move_mount(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> nix::Result<()> {
+    let empty: &CStr = c"";
     // SAFETY: both descriptors are open, both paths valid C strings.
     result(unsafe {
         libc::syscall(
             libc::SYS_move_mount,
-            tree.as_raw_fd(),
+            mount.as_raw_fd(),
             empty.as_ptr(),
             target.as_raw_fd(),
             empty.as_ptr(),
@@ -114,6 +146,29 @@ pub(crate) fn attach_tree(source: &Path, target: BorrowedFd<'_>, attributes: u64
         )
     })
     .map(drop)
+}
+
+/// Whether the extended attribute of an open file has this value of one byte.
+pub(crate) fn has_attribute(file: BorrowedFd<'_>, name: &CStr, value: u8) -> nix::Result<bool> {
+    let mut found = 0_u8;
+    // SAFETY: the name is a valid C string, and the buffer holds one byte, as the call is told.
+    let length =
+        unsafe { libc::fgetxattr(file.as_raw_fd(), name.as_ptr(), (&raw mut found).cast::<c_void>(), 1) };
+    match result(length as c_long) {
+        Ok(length) => Ok(length == 1 && found == value),
+        // Another value that is longer, none, or a file system that has none.
+        Err(Errno::ERANGE | Errno::ENODATA | Errno::ENOTSUP) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Gives an extended attribute of an open file this value of one byte.
+pub(crate) fn set_attribute(file: BorrowedFd<'_>, name: &CStr, value: u8) -> nix::Result<()> {
+    // SAFETY: the name is a valid C string, and the buffer holds one byte, as the call is told.
+    let done = unsafe {
+        libc::fsetxattr(file.as_raw_fd(), name.as_ptr(), (&raw const value).cast::<c_void>(), 1, 0)
+    };
+    result(c_long::from(done)).map(drop)
 }
 
 /// Gives up every capability, for good: bounding, ambient, permitted, effective and inheritable.

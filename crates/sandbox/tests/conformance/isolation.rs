@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swegym_sandbox::{ExecRequest, ExecStatus};
+use swegym_sandbox::{ExecRequest, ExecStatus, Sandbox};
 
 use super::{Subject, sh, text};
 
@@ -144,4 +144,22 @@ pub(crate) fn processes_with(argument: &str) -> usize {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
     let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
     lines.filter(|line| line.split(|byte| *byte == 0).skip(1).any(|word| word == argument.as_bytes())).count()
+}
+
+/// That what keeps processes inside holds for a sandbox whose root was changed, or that began as a fork.
+pub(crate) async fn isolation_holds(sandbox: &dyn Sandbox) {
+    let script = "\
+cat /proc/1/environ /proc/1/maps > /dev/null 2>&1 && echo read
+ls /proc/1/fd /proc/1/cwd/ /proc/1/root/ > /dev/null 2>&1 && echo listed
+readlink /proc/1/ns/mnt /proc/1/root && echo named
+for s in KILL STOP TERM; do kill -$s 1; done
+cd /; for i in 1 2 3; do cd ..; done; test . -ef / || echo above
+ls -d /skeleton /f /next /root/root 2> /dev/null
+unshare -Ur true 2> /dev/null && echo unshared
+touch /usr/x 2> /dev/null && echo written
+echo 1 2> /dev/null > /proc/sys/kernel/panic && echo set
+grep -E '^(CapEff|CapBnd|NoNewPrivs)' /proc/self/status | tr -d '\t '";
+    let expected = "NoNewPrivs:1\n";
+    let said = text(sandbox, script).await;
+    assert_eq!(said.replace("CapEff:0000000000000000\nCapBnd:0000000000000000\n", ""), expected, "{said}");
 }

@@ -3,6 +3,7 @@
 
 mod commands;
 mod files;
+mod forks;
 mod isolation;
 mod limits;
 mod programs;
@@ -13,6 +14,7 @@ use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Limits, Sandbox, SandboxS
 
 pub(crate) use commands::*;
 pub(crate) use files::*;
+pub(crate) use forks::*;
 pub(crate) use isolation::*;
 pub(crate) use limits::*;
 pub(crate) use programs::*;
@@ -92,7 +94,19 @@ macro_rules! for_each_case {
             an_upload_merges, an_upload_follows_no_link_in_the_target, uploads_that_cannot_be_are_errors,
             a_tree_comes_out, what_is_dangerous_stays_inside, downloads_have_limits,
             downloads_that_cannot_be_are_errors, a_tree_makes_a_round_trip, stopped_helpers_hold_nobody_up,
-            killed_helpers_hold_nobody_up
+            killed_helpers_hold_nobody_up,
+            a_fork_has_the_same_files, a_fork_of_a_busy_sandbox_has_the_same_files, parent_and_fork_change_apart,
+            an_untouched_sandbox_can_be_forked, processes_are_not_forked, a_busy_parent_goes_on,
+            stopped_processes_stay_stopped, a_command_that_runs_during_a_fork_is_not_disturbed,
+            commands_wait_for_a_fork, time_limit_holds_after_a_fork, forks_of_forks_go_on_for_long,
+            one_parent_has_many_forks, parent_and_fork_end_in_any_order, a_fork_outlives_its_killed_parent,
+            what_is_deleted_stays_deleted, a_replaced_folder_hides_the_old_one, renames_are_forked,
+            a_fork_takes_no_space, disk_limit_holds_after_a_fork, a_fork_has_the_limits_of_its_parent,
+            forks_leave_no_mounts, a_forked_sandbox_is_as_closed_as_before, an_unchanged_sandbox_has_no_changes,
+            every_kind_of_change_is_listed, changed_links_are_listed, changed_names_are_bytes,
+            changes_of_a_hostile_tree_come_to_an_end, a_checkpoint_is_restored,
+            a_restored_sandbox_can_do_it_again, a_busy_sandbox_is_checkpointed_at_one_moment,
+            what_is_no_checkpoint_is_refused
         }
     };
 }

@@ -11,7 +11,7 @@ use nix::unistd::Pid;
 use crate::local::identity::ProcessStat;
 
 /// How long processes that keep forking are chased, before the owner ends the whole sandbox instead.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at the processes, for signals to arrive.
 const PAUSE: Duration = Duration::from_micros(500);
 
@@ -35,7 +35,7 @@ pub(super) fn kill_descendants(supervisor: Pid) -> bool {
 }
 
 /// Repeats what returns how many processes it found, until it finds none.
-fn repeat_until_none(give_up: Instant, mut sweep: impl FnMut() -> usize) -> bool {
+pub(super) fn repeat_until_none(give_up: Instant, mut sweep: impl FnMut() -> usize) -> bool {
     while sweep() > 0 {
         if Instant::now() > give_up {
             return false;
@@ -50,12 +50,12 @@ fn signal_all(processes: impl IntoIterator<Item = (Pid, ProcessStat)>, what: Sig
 }
 
 /// A process that has ended meanwhile needs no signal.
-fn signal(pid: Pid, what: Signal) {
+pub(super) fn signal(pid: Pid, what: Signal) {
     let _ = kill(pid, what);
 }
 
 /// Living processes below this one.
-fn descendants(ancestor: Pid) -> Vec<(Pid, ProcessStat)> {
+pub(super) fn descendants(ancestor: Pid) -> Vec<(Pid, ProcessStat)> {
     let mut children: HashMap<Pid, Vec<(Pid, ProcessStat)>> = HashMap::new();
     for (pid, stat) in processes() {
         children.entry(Pid::from_raw(stat.parent)).or_default().push((pid, stat));

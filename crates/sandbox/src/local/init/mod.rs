@@ -5,6 +5,7 @@
 
 mod exec;
 mod files;
+mod freeze;
 mod kill;
 mod landlock;
 mod mounts;
@@ -48,22 +49,36 @@ pub(crate) struct Surroundings<'a> {
 }
 
 /// Sets the sandbox up in the new namespaces this process is in, and serves its owner until the end.
-pub(crate) fn run(control: OwnedFd, spec: &CreateSpec, surroundings: &Surroundings<'_>) -> ! {
-    if let Ok(control) = sys::keep_only(control) {
-        let (reply, oom_score) = match set_up(spec, surroundings) {
-            Ok(oom_score) => (GuestReply::Ready, Some(oom_score)),
+///
+/// The descriptors are its end of the control socket and, of a fork, the family of its parent.
+pub(crate) fn run(descriptors: Vec<OwnedFd>, spec: &CreateSpec, surroundings: &Surroundings<'_>) -> ! {
+    let mut kept = sys::keep_only(descriptors).unwrap_or_default().into_iter();
+    if let Some(control) = kept.next() {
+        let (reply, held) = match set_up(spec, kept.next(), surroundings) {
+            Ok(held) => (GuestReply::Ready, Some(held)),
             Err(error) => (GuestReply::Failed(error), None),
         };
         let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
-        if let (Ok(()), Some(oom_score)) = (sent, oom_score) {
-            serve::serve(control, oom_score, spec.processes);
+        if let (Ok(()), Some(held)) = (sent, held) {
+            serve::serve(control, held, spec.processes);
         }
     }
     sys::exit_now(0)
 }
 
-/// Returns the file that says how ready init is to be killed for memory.
-fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, SetupError> {
+/// What init keeps open, because it could not open it any more.
+struct Held {
+    /// The file that says how ready init is to be killed for memory.
+    oom_score: File,
+    /// Its mount and its user namespace.
+    namespaces: [OwnedFd; 2],
+}
+
+fn set_up(
+    spec: &CreateSpec,
+    family: Option<OwnedFd>,
+    surroundings: &Surroundings<'_>,
+) -> Result<Held, SetupError> {
     detach()?;
     surroundings.groups.join().step("join cgroup")?;
     if !surroundings.privileged {
@@ -73,7 +88,7 @@ fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, Se
     let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
     let oom_score =
         File::options().write(true).open("/proc/self/oom_score_adj").step("open oom_score_adj")?;
-    let sysctls = mounts::make_root(spec, surroundings)?;
+    let sysctls = mounts::make_root(spec, family, surroundings)?;
     nix::unistd::sethostname("sandbox").step("set host name")?;
     if !spec.host_network {
         let probe = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
@@ -82,15 +97,21 @@ fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, Se
     if surroundings.privileged {
         privileges::become_sandbox_user().step("map user ids")?;
     }
+    let namespace = |name: &str| {
+        let opened = open(name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
+        opened.step(format!("open `{name}`"))
+    };
+    let namespaces = [namespace("/proc/self/ns/mnt")?, namespace("/proc/self/ns/user")?];
+    mounts::enter_root().step("enter root")?;
     privileges::give_up(&sysctls)?;
     landlock::confine().step("enter a Landlock domain")?;
     // The last step: what came before needs calls that it refuses.
     surroundings.filter.map_or(Ok(()), Filter::install).step("install the filter of system calls")?;
-    Ok(oom_score)
+    Ok(Held { oom_score, namespaces })
 }
 
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.
-fn detach() -> Result<(), SetupError> {
+pub(super) fn detach() -> Result<(), SetupError> {
     nix::unistd::setsid().step("start session")?;
     SigSet::from(Signal::SIGCHLD).thread_set_mask().step("block signals")?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).step("open /dev/null")?;

@@ -3,6 +3,9 @@
 //! Everything is built in a tmpfs of this mount namespace, by short relative paths: the options of a mount
 //! must fit in a page, and a layer's name may hold any character. Only what goes into the finished tree, whose
 //! links are hostile, is looked up confined to it.
+//!
+//! The tmpfs stays the root of the namespace, for visitors. Processes inside have the finished tree as theirs:
+//! without capabilities they cannot leave it, and nobody hands them anything from outside.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,15 +21,24 @@ use nix::unistd::pivot_root;
 
 use super::Surroundings;
 use super::skeleton::{self, NETWORK_FILES};
+use crate::local::copy::{Pipes, copy_layer};
 use crate::local::identity::{SANDBOX_UID, as_sandbox_user};
+use crate::local::layout::{
+    CHECKPOINT, EMPTY, FAMILY, INHERITED, LAYERS, NEXT, PARENT, ROOT, SKELETON, STORE, Stack, link_inherited,
+    overlay_options, upper, work,
+};
 use crate::local::protocol::{CreateSpec, SetupError, Step};
-use crate::local::sys::attach_tree;
+use crate::local::sys::{attach_tree, move_mount};
+use crate::local::visit::{ForkPlan, Inherited};
 
 /// Names of steps that `doctor` tells apart.
 pub(crate) const STEP_OVERLAY: &str = "mount overlay";
 pub(crate) const STEP_PROC: &str = "mount /proc";
 
-const FOLDERS: [&str; 8] = ["upper", "work", "skeleton", "layers", "empty", "root", "dev", "proc"];
+const FOLDERS: [&str; 12] =
+    [FAMILY, STORE, PARENT, CHECKPOINT, LAYERS, INHERITED, SKELETON, EMPTY, ROOT, NEXT, "dev", "proc"];
+/// Links to the folder of the host that an image is built in, and to its work folder.
+const BUILT: (&str, &str) = ("built", "built.work");
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
@@ -51,8 +63,13 @@ const PROC_HIDDEN: [&str; 10] = [
     "kmsg",
 ];
 
-/// Makes the root file system and moves into it. Returns the folder `/proc/sys/user`, where it can be written.
-pub(super) fn make_root(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<OwnedFd, SetupError> {
+/// Makes the root file system and moves into the tmpfs that it is in. Returns the folder `/proc/sys/user`, where
+/// it can be written.
+pub(super) fn make_root(
+    spec: &CreateSpec,
+    family: Option<OwnedFd>,
+    surroundings: &Surroundings<'_>,
+) -> Result<OwnedFd, SetupError> {
     let privileged = surroundings.privileged;
     mount_plain(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None).step("make mounts private")?;
     let point = surroundings.mount_point;
@@ -60,44 +77,101 @@ pub(super) fn make_root(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> R
     std::env::set_current_dir(point).step("enter tmpfs")?;
     let points = skeleton::survey(spec)?;
     as_sandbox_user(privileged, || prepare(spec, &points))?;
+    attach_layers(spec, family)?;
+    make_writable(spec, privileged)?;
     mount_overlay(spec, privileged)?;
     make_dev(spec.disk_bytes, privileged)?;
     let sysctls = make_proc()?;
-    let root = open("root", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step("open root")?;
+    let root = open(ROOT, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step("open root")?;
     attach_all(spec, &root)?;
-    enter(root).step("pivot root")?;
+    let_go_of_host().step("pivot root")?;
     Ok(sysctls)
 }
 
 /// Makes the folders that the overlay is put together from.
 fn prepare(spec: &CreateSpec, points: &[skeleton::MountPoint]) -> Result<(), SetupError> {
-    FOLDERS.iter().try_for_each(fs::create_dir).step("make folders")?;
-    for (index, layer) in spec.layers.iter().enumerate() {
-        symlink(layer, format!("layers/{index}")).step("link layer")?;
+    let checkpoint = match &spec.inherited {
+        Inherited::Checkpoint { folders } => folders.len(),
+        _ => 0,
+    };
+    let layers = (0..spec.layers.len()).map(|number| format!("{LAYERS}/{number}"));
+    let layers = layers.chain((0..checkpoint).map(|number| format!("{CHECKPOINT}/{number}")));
+    let mut folders = FOLDERS.map(str::to_owned).into_iter().chain(layers);
+    folders.try_for_each(fs::create_dir).step("make folders")?;
+    let inherited = match &spec.inherited {
+        Inherited::Nothing => Vec::new(),
+        Inherited::Fork { plan, .. } => plan.uppers.iter().map(|path| Path::new("p").join(path)).collect(),
+        Inherited::Checkpoint { folders } => {
+            (0..folders.len()).map(|number| format!("c/{number}").into()).collect()
+        }
+    };
+    link_inherited(inherited).step("link layers")?;
+    skeleton::make(Path::new(SKELETON), spec, points)
+}
+
+/// Mounts everything that the overlay is put together from, where it is found by a short name.
+fn attach_layers(spec: &CreateSpec, family: Option<OwnedFd>) -> Result<(), SetupError> {
+    for (number, layer) in spec.layers.iter().enumerate() {
+        attach(layer, &Path::new(LAYERS).join(number.to_string()), MOUNT_ATTR_RDONLY)
+            .step(format!("find layer `{}`", layer.display()))?;
     }
-    if let Some((upper, work)) = &spec.upper {
-        symlink(upper, "upper-folder")
-            .and_then(|()| symlink(work, "work-folder"))
-            .step("link upper folder")?;
+    if let Some(family) = family {
+        let parent = open(PARENT, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty());
+        parent
+            .and_then(|parent| move_mount(family.as_fd(), parent.as_fd()))
+            .step("attach the parent's layers")?;
     }
-    skeleton::make(Path::new("skeleton"), spec, points)
+    if let Inherited::Checkpoint { folders } = &spec.inherited {
+        let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+        for (number, folder) in folders.iter().enumerate() {
+            attach(folder, &Path::new(CHECKPOINT).join(number.to_string()), attributes)
+                .step(format!("find `{}`", folder.display()))?;
+        }
+    }
+    if let Some(disk) = &spec.disk {
+        attach(disk, Path::new(STORE), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV)
+            .step(format!("bind `{}`", disk.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes the writable layer. A folder of the host that an image is built in is mounted there too, for visitors.
+fn make_writable(spec: &CreateSpec, privileged: bool) -> Result<(), SetupError> {
+    let in_use = upper(0);
+    as_sandbox_user(privileged, || -> io::Result<()> {
+        fs::create_dir(&in_use)?;
+        if let Some((folder, work_folder)) = &spec.upper {
+            symlink(folder, BUILT.0)?;
+            return symlink(work_folder, BUILT.1);
+        }
+        fs::create_dir(work(0))?;
+        let topmost = Stack::read()?.inherited.checked_sub(1);
+        let below = topmost.map(|number| fs::metadata(Path::new(INHERITED).join(number.to_string())));
+        let below = below.transpose()?;
+        below.map_or(Ok(()), |below| fs::set_permissions(&in_use, below.permissions()))
+    })
+    .step("make the writable layer")?;
+    if let Some((folder, _)) = &spec.upper {
+        attach(folder, Path::new(&in_use), MOUNT_ATTR_RDONLY).step("bind the upper folder")?;
+    }
+    match &spec.inherited {
+        Inherited::Fork { plan: ForkPlan { copied: Some(copied), .. }, .. } => {
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+            let from = open(&Path::new(PARENT).join(copied), flags, Mode::empty()).step("open layer")?;
+            let to = open(in_use.as_str(), flags, Mode::empty()).step("open layer")?;
+            copy_layer(&from, &to, privileged, Pipes::Copied).step("copy the parent's files")
+        }
+        _ => Ok(()),
+    }
 }
 
 fn mount_overlay(spec: &CreateSpec, privileged: bool) -> Result<(), SetupError> {
-    for layer in &spec.layers {
-        fs::metadata(layer).step(format!("find layer `{}`", layer.display()))?;
-    }
-    // The topmost comes first.
-    let layers: String = (0..spec.layers.len()).rev().map(|index| format!("layers/{index}:")).collect();
-    let suffix = if spec.upper.is_some() { "-folder" } else { "" };
-    let attributes = if privileged { "" } else { ",userxattr" };
-    // No redirects or indexes: a layer must mean the same on every kernel.
-    let options = format!(
-        "lowerdir={layers}skeleton,upperdir=upper{suffix},workdir=work{suffix},redirect_dir=nofollow,index=off,\
-         metacopy=off{attributes}"
-    );
+    let lowers = Stack::read().step("find the layers")?.lowers();
+    let own = (upper(0), work(0));
+    let writable = if spec.upper.is_some() { BUILT } else { (own.0.as_str(), own.1.as_str()) };
+    let options = overlay_options(&lowers, Some(writable), privileged);
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
-    mount(Some("overlay"), "root", Some("overlay"), flags, Some(options.as_str())).step(STEP_OVERLAY)
+    mount(Some("overlay"), ROOT, Some("overlay"), flags, Some(options.as_str())).step(STEP_OVERLAY)
 }
 
 /// Builds `/dev` aside.
@@ -141,7 +215,7 @@ fn make_proc() -> Result<OwnedFd, SetupError> {
     for name in PROC_HIDDEN {
         let part = Path::new("proc").join(name);
         if let Ok(about) = fs::metadata(&part) {
-            let cover = Path::new(if about.is_dir() { "empty" } else { "dev/null" });
+            let cover = Path::new(if about.is_dir() { EMPTY } else { "dev/null" });
             attach(cover, &part, MOUNT_ATTR_RDONLY).step(format!("hide `/{}`", part.display()))?;
         }
     }
@@ -165,7 +239,7 @@ fn attach_all(spec: &CreateSpec, root: &OwnedFd) -> Result<(), SetupError> {
     }
     for path in &spec.masks {
         if look_up(root, path).is_ok_and(|found| is_folder(&found)) {
-            attach_inside(Path::new("empty"), root, path, read_only)?;
+            attach_inside(Path::new(EMPTY), root, path, read_only)?;
         }
     }
     attach_inside(Path::new("proc"), root, Path::new("/proc"), 0)?;
@@ -219,11 +293,16 @@ fn mount_tmpfs(at: &Path, options: &str, privileged: bool) -> nix::Result<()> {
     mount(Some("tmpfs"), at, Some("tmpfs"), flags, Some(options.as_str()))
 }
 
-/// Makes the tree the root of this mount namespace, and lets go of everything else.
-fn enter(root: OwnedFd) -> nix::Result<()> {
-    nix::unistd::fchdir(&root)?;
-    drop(root);
+/// Makes the tmpfs, which is the working directory, the root of this mount namespace, and lets go of everything
+/// else.
+fn let_go_of_host() -> nix::Result<()> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
+    nix::unistd::chdir("/")
+}
+
+/// Makes the finished tree the root of this process, and of all that it forks.
+pub(super) fn enter_root() -> nix::Result<()> {
+    nix::unistd::chroot(ROOT)?;
     nix::unistd::chdir("/")
 }

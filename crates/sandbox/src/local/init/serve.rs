@@ -1,7 +1,6 @@
 //! The loop of process 1: takes requests, forks who serves them, reaps everything.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -13,9 +12,10 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{exec, files, kill, trees};
+use super::freeze::Frozen;
+use super::{Held, exec, files, kill, trees};
 use crate::TreeLimits;
-use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Usage, receive, send};
+use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Received, Usage, receive, send};
 use crate::local::sys;
 
 /// Commands are killed for memory before init is: without init the sandbox is gone.
@@ -38,19 +38,27 @@ impl Client<'_> {
 
 struct Init {
     control: OwnedFd,
-    oom_score: File,
+    held: Held,
     /// Limit on processes, for kernels whose cgroups do not enforce it.
     processes: u64,
     /// Which request a helper serves.
     helpers: HashMap<Pid, u64>,
     /// Those of them that serve files.
     file_helpers: HashSet<Pid>,
+    /// While everything is stopped: what that was, and what waits for its end.
+    frozen: Option<(Frozen, Vec<Received<GuestRequest>>)>,
 }
 
 /// Serves the owner until it is gone.
-pub(super) fn serve(control: OwnedFd, oom_score: File, processes: u64) {
-    let mut init =
-        Init { control, oom_score, processes, helpers: HashMap::new(), file_helpers: HashSet::new() };
+pub(super) fn serve(control: OwnedFd, held: Held, processes: u64) {
+    let mut init = Init {
+        control,
+        held,
+        processes,
+        helpers: HashMap::new(),
+        file_helpers: HashSet::new(),
+        frozen: None,
+    };
     let signals = SigSet::from(Signal::SIGCHLD);
     let Ok(signals) = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK) else {
         return;
@@ -83,7 +91,9 @@ impl Init {
         let Some((request, descriptors)) = received else {
             return Ok(false);
         };
-        self.handle(request.id, request.body, descriptors);
+        if let Some((request, descriptors)) = self.unless_it_waits((request, descriptors)) {
+            self.handle(request.id, request.body, descriptors);
+        }
         Ok(true)
     }
 
@@ -91,9 +101,9 @@ impl Init {
         let processes = self.processes;
         match request {
             GuestRequest::Exec(command) => {
-                let _ = self.oom_score.write_all(COMMAND_OOM_SCORE);
+                let _ = self.held.oom_score.write_all(COMMAND_OOM_SCORE);
                 self.fork_helper(id, |client| exec::supervise(client, &command, descriptors, processes));
-                let _ = self.oom_score.write_all(OWN_OOM_SCORE);
+                let _ = self.held.oom_score.write_all(OWN_OOM_SCORE);
             }
             GuestRequest::Kill { exec } => {
                 let supervisor = self.helpers.iter().find_map(|(pid, id)| (*id == exec).then_some(*pid));
@@ -113,6 +123,46 @@ impl Init {
             GuestRequest::Unpack { path } => {
                 self.fork_file_helper(id, |client| trees::unpack(client, &path, descriptors))
             }
+            GuestRequest::Namespaces => {
+                let [mounts, users] = &self.held.namespaces;
+                self.client(id).reply(GuestReply::Namespaces, &[mounts.as_fd(), users.as_fd()]);
+            }
+            GuestRequest::Freeze { shells } => {
+                let frozen = Frozen::freeze(&self.helpers, &shells);
+                let (complete, quiet) = (frozen.complete, frozen.quiet);
+                self.frozen = Some((frozen, Vec::new()));
+                self.client(id).reply(GuestReply::Frozen { complete, quiet }, &[]);
+            }
+            GuestRequest::Thaw => self.thaw(id),
+        }
+    }
+
+    /// Puts off what would start a process while none may run.
+    fn unless_it_waits(&mut self, received: Received<GuestRequest>) -> Option<Received<GuestRequest>> {
+        let Some((_, waiting)) = &mut self.frozen else { return Some(received) };
+        match &received.0.body {
+            GuestRequest::Thaw | GuestRequest::Namespaces => return Some(received),
+            GuestRequest::Kill { exec } => {
+                let put_off = waiting.iter().position(|(request, _)| request.id == *exec);
+                let Some(place) = put_off else { return Some(received) };
+                let (request, _) = waiting.remove(place);
+                let end = End::Signaled(Signal::SIGKILL as i32);
+                self.client(request.id).reply(GuestReply::Ended { end, usage: Usage::default() }, &[]);
+                self.client(received.0.id).reply(GuestReply::Killed { complete: true }, &[]);
+            }
+            _ => waiting.push(received),
+        }
+        None
+    }
+
+    fn thaw(&mut self, id: u64) {
+        let (frozen, waiting) = self.frozen.take().unzip();
+        if let Some(frozen) = frozen {
+            frozen.thaw();
+        }
+        self.client(id).reply(GuestReply::Thawed, &[]);
+        for (request, descriptors) in waiting.into_iter().flatten() {
+            self.handle(request.id, request.body, descriptors);
         }
     }
 
