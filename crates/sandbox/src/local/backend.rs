@@ -122,7 +122,7 @@ impl Backend for LocalBackend {
             channel,
             Arc::clone(&self.launcher),
             oom_counter,
-            spec.image.config.clone(),
+            spec.image.clone(),
         );
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use swegym_images::ImageConfig;
+use swegym_images::{Image, ImageConfig, Layer};
 
 use super::backend::LauncherHandle;
 use super::channel::{Channel, Closed};
@@ -22,6 +22,8 @@ pub(crate) struct LocalSandbox {
     /// The file that counts what the memory limit kills.
     pub(super) oom_counter: Option<PathBuf>,
     pub(super) config: ImageConfig,
+    /// The store keeps them while this lives.
+    _layers: Vec<Layer>,
     destroyed: bool,
 }
 
@@ -37,9 +39,10 @@ impl LocalSandbox {
         channel: Channel<GuestReply>,
         launcher: Arc<LauncherHandle>,
         oom_counter: Option<PathBuf>,
-        config: ImageConfig,
+        image: Image,
     ) -> Self {
-        Self { id, channel, launcher, oom_counter, config, destroyed: false }
+        let Image { layers, config } = image;
+        Self { id, channel, launcher, oom_counter, config, _layers: layers, destroyed: false }
     }
 
     /// The working directory of commands that do not say.
