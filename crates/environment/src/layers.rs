@@ -66,7 +66,7 @@ pub(crate) async fn build_packages(
     if run(backend, &spec, "install packages", &wheels_only, &env, requirements.as_bytes()).await.is_err() {
         // Names of packages without a wheel, or a passing fault of the network: either way this tells.
         spec.extra_binds.pop();
-        let cache = swegym_images::Layer { id: "uv-cache".to_owned(), path: step.cache_root.to_owned() };
+        let cache = swegym_images::Layer::unmanaged("uv-cache", step.cache_root);
         spec.image.layers.push(cache);
         let script = format!("rm -rf {VENV} && {venv} && {install}");
         run(backend, &spec, "install packages", &script, &env, requirements.as_bytes()).await?;

@@ -2,17 +2,45 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// One immutable layer: a folder of the store, overlaid read-only.
-#[derive(Debug, Clone, PartialEq, Eq)]
+use crate::store::Lease;
+
+/// One immutable layer: a folder of the store, overlaid read-only. While a clone of it lives, the store keeps it.
+#[derive(Debug, Clone)]
 pub struct Layer {
-    /// SHA-256 of its recipe, hexadecimal.
+    /// SHA-256 of its content, hexadecimal.
     pub id: String,
     /// The folder that holds its files.
     pub path: PathBuf,
+    lease: Option<Arc<Lease>>,
 }
+
+impl Layer {
+    /// A folder that no store keeps: nothing guards it from being removed.
+    pub fn unmanaged(id: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self { id: id.into(), path: path.into(), lease: None }
+    }
+
+    pub(crate) fn leased(id: String, path: PathBuf, lease: Arc<Lease>) -> Self {
+        Self { id, path, lease: Some(lease) }
+    }
+
+    /// Whether the store keeps the layer while this lives. Layers of read-only stores have no lease.
+    pub fn is_leased(&self) -> bool {
+        self.lease.is_some()
+    }
+}
+
+impl PartialEq for Layer {
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.path == other.path
+    }
+}
+
+impl Eq for Layer {}
 
 /// A folder or file of the host that is seen inside at the same path, read-only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -103,7 +103,7 @@ fn give_away(path: &Path) {
 }
 
 fn as_layers(folders: &[PathBuf]) -> Vec<Layer> {
-    let layer = |path: &PathBuf| Layer { id: String::new(), path: path.clone() };
+    let layer = |path: &PathBuf| Layer::unmanaged("", path);
     folders.iter().map(layer).collect()
 }
 

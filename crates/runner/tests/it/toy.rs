@@ -280,7 +280,7 @@ fn must(command: &mut Command) {
 fn image(layer: &Path) -> Image {
     let env = [("HOME", "/root"), ("PATH", "/usr/local/bin:/usr/bin:/bin")];
     Image {
-        layers: vec![Layer { id: "toy".to_owned(), path: layer.to_owned() }],
+        layers: vec![Layer::unmanaged("toy", layer)],
         config: ImageConfig {
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             workdir: "/testbed".into(),

@@ -1,0 +1,58 @@
+//! Names of images: which layers the image of an instance has.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::at;
+use super::pool::read_dir;
+use super::recipe::write_json;
+use super::{LayerStore, StoreError};
+use crate::Layer;
+
+/// Which layers make up an image that has a name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// Its name: the instance that it was built for.
+    pub name: String,
+    /// The repository in it.
+    pub repository: String,
+    /// Digests, lowest first.
+    pub layers: Vec<String>,
+}
+
+impl LayerStore {
+    /// Remembers which layers an image has, under a name that is safe as the name of a file.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be written.
+    pub fn record_image(&self, name: &str, repository: &str, layers: &[Layer]) -> Result<(), StoreError> {
+        let folder = self.folder("images");
+        let path = folder.join(name);
+        let ids = layers.iter().map(|layer| layer.id.clone()).collect();
+        let record = ImageRecord { name: name.to_owned(), repository: repository.to_owned(), layers: ids };
+        if read(&path).as_ref() == Some(&record) {
+            return Ok(());
+        }
+        write_json(&path, &folder, &record).map_err(at("write", &path))
+    }
+
+    /// The images that were remembered, by name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the store cannot be read.
+    pub fn image_records(&self) -> Result<Vec<ImageRecord>, StoreError> {
+        let folder = self.folder("images");
+        let paths = read_dir(&folder).map_err(at("read", &folder))?;
+        let mut records: Vec<ImageRecord> = paths.iter().filter_map(|path| read(path)).collect();
+        records.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(records)
+    }
+
+    /// Whether the store has the layer, whole; nothing is locked.
+    pub fn has_layer(&self, id: &str) -> bool {
+        self.layer_folder(id).join("manifest").is_file()
+    }
+}
+
+fn read(path: &std::path::Path) -> Option<ImageRecord> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
