@@ -1,8 +1,12 @@
 //! The command line as it is typed. What it means is worked out in `settings` and the commands.
 
+mod images;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use images::{BuildArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 
 /// Turn real software tasks into training environments for coding agents
 #[derive(Debug, Parser)]
@@ -35,6 +39,9 @@ pub(crate) enum Command {
     ///
     /// Example: swegym eval -i tasks.jsonl --repos repos --specs specs.json --predictions preds.jsonl -j 8
     Eval(EvalArgs),
+    /// Build, show, check and remove images
+    #[command(subcommand)]
+    Images(ImagesCommand),
     /// Check what this machine can do, and say how to mend what it cannot
     ///
     /// Example: swegym doctor --clean
@@ -94,9 +101,9 @@ pub(crate) struct EvalArgs {
     pub(crate) predictions: String,
 }
 
-/// What is worked on, and where the results go.
+/// What is worked on.
 #[derive(Debug, Args)]
-pub(crate) struct InstanceArgs {
+pub(crate) struct SetArgs {
     /// Instances: SWE-Gym or SWE-bench rows, JSONL or a JSON list
     #[arg(short, long = "instance", required = true, value_name = "FILE")]
     pub(crate) instances: Vec<PathBuf>,
@@ -112,6 +119,13 @@ pub(crate) struct InstanceArgs {
     /// Work on the first N instances
     #[arg(long, value_name = "N")]
     pub(crate) limit: Option<usize>,
+}
+
+/// What is worked on, and where the results go.
+#[derive(Debug, Args)]
+pub(crate) struct InstanceArgs {
+    #[command(flatten)]
+    pub(crate) source: SetArgs,
     /// Run directory [default: runs/POLICY]
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,

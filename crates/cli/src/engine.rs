@@ -29,7 +29,7 @@ impl Engine {
         for sentence in backend.unenforced() {
             printer.line(&format!("note: {sentence}"));
         }
-        let store = LayerStore::open(cache.join("store"), swegym_sandbox::layer_owner())?;
+        let store = open_store(&cache)?;
         Ok(Self { cache, store, backend: Arc::new(backend) })
     }
 
@@ -45,6 +45,12 @@ impl Engine {
         };
         Ok(ImageBuilder::new(config, self.store.clone(), Arc::clone(&self.backend))?)
     }
+}
+
+/// The layer store in the cache, with the shared stores that the settings name.
+pub(crate) fn open_store(cache: &Path) -> anyhow::Result<LayerStore> {
+    let store = LayerStore::open(cache.join("store"), swegym_sandbox::layer_owner())?;
+    Ok(store.with_shared(settings::shared_stores()).copying_shared(settings::copy_shared()))
 }
 
 /// How the local backend is started: this program again is its guest side.

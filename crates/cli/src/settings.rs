@@ -9,6 +9,10 @@ use swegym_environment::NetworkSettings;
 
 /// Folder of everything that can be made again: images, downloads, `uv`. `SWEGYM_CACHE`.
 pub(crate) const CACHE: &str = "SWEGYM_CACHE";
+/// Read-only layer stores of others, separated by `:`. `SWEGYM_SHARED_STORES`.
+const SHARED_STORES: &str = "SWEGYM_SHARED_STORES";
+/// Whether layers of shared stores are copied into the cache on first use: 1. `SWEGYM_COPY_SHARED`.
+const COPY_SHARED: &str = "SWEGYM_COPY_SHARED";
 /// Address of the model endpoint, where no flag gives one. `OPENAI_BASE_URL`.
 pub(crate) const BASE_URL: &str = "OPENAI_BASE_URL";
 /// Key of the model endpoint. `OPENAI_API_KEY`.
@@ -48,4 +52,15 @@ pub(crate) fn network() -> NetworkSettings {
     let env: BTreeMap<_, _> =
         INSTALLER.into_iter().filter_map(|name| Some((name.to_owned(), variable(name)?))).collect();
     NetworkSettings { index, env }
+}
+
+/// Read-only layer stores of others.
+pub(crate) fn shared_stores() -> Vec<PathBuf> {
+    let stores = env::var_os(SHARED_STORES).unwrap_or_default();
+    env::split_paths(&stores).filter(|path| !path.as_os_str().is_empty()).collect()
+}
+
+/// Whether layers of shared stores are copied on first use.
+pub(crate) fn copy_shared() -> bool {
+    variable(COPY_SHARED).is_some_and(|value| value == "1")
 }

@@ -11,12 +11,17 @@ use swegym_sandbox::Backend;
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::git::{GitRepository, find_repository};
-use crate::layers::{PackagesStep, TESTBED, VENV, build_install, build_packages, build_repository};
+use crate::history::{Segment, segments};
+use crate::layers::{
+    PackagesStep, RepositoryStep, TESTBED, VENV, build_install, build_packages, build_repository,
+};
 use crate::uv::{Python, UV_VERSION, ensure_uv, find_python};
 use crate::{EnvironmentError, EnvironmentSpec, PackageIndex, Specs};
 
 /// Raised when a build step changes, so that layers built before are not taken for its result.
-const RECIPE_VERSION: u32 = 1;
+const RECIPE_VERSION: u32 = 2;
+/// Raised when histories are cut or packed differently.
+const HISTORY_VERSION: u32 = 1;
 /// Install commands of specs call `pip`; this one runs on Python 3.7 and later.
 const PIP: &str = "pip==24.0";
 
@@ -113,7 +118,8 @@ impl ImageBuilder {
             self.packages(&image, &python, &spec.packages_of(instance_id)).await?;
         let (repository, repository_reused) = self.repository(&image, environment).await?;
         image.layers = vec![packages, repository];
-        let install_reused = self.install(&mut image, spec).await?;
+        let install_reused = self.install(&mut image, spec, &python).await?;
+        self.record(instance_id, environment, &image).await?;
         Ok(BuiltImage { image, reused: packages_reused && repository_reused && install_reused })
     }
 
@@ -178,7 +184,7 @@ impl ImageBuilder {
         let step = PackagesStep {
             uv: self.uv().await?,
             cache_root: &cache_root,
-            python: &python.executable,
+            python,
             packages: &packages,
             network_env: &network_env,
         };
@@ -214,8 +220,45 @@ impl ImageBuilder {
             Begin::Build(build) => build,
         };
         let source = self.source(environment, commit_id).await?;
-        build_repository(&*self.backend, base, &build, (&source, commit_id)).await?;
+        let segments = self.history(&source, commit_id).await?;
+        let step = RepositoryStep { source: &source, commit: commit_id, segments: &segments };
+        build_repository(&*self.backend, base, &build, &step).await?;
         commit(build).await
+    }
+
+    /// The segments of a commit's past, each built once for all instances that have it.
+    async fn history(
+        &self,
+        source: &GitRepository,
+        commit_id: &CommitId,
+    ) -> Result<Vec<(Segment, Layer)>, EnvironmentError> {
+        // What a commit reaches follows from its id, unless the repository lacks a part of the past.
+        let shallow = source.shallow_commits().await?;
+        let mut layers = Vec::new();
+        for segment in segments(source, commit_id).await? {
+            let recipe = recipe("history", &(HISTORY_VERSION, &segment.from, &segment.to, &shallow))?;
+            let layer = match self.begin(&recipe).await? {
+                Begin::Ready(layer) => layer,
+                Begin::Build(build) => {
+                    segment.build(source, &build).await?;
+                    commit(build).await?.0
+                }
+            };
+            layers.push((segment, layer));
+        }
+        Ok(layers)
+    }
+
+    /// Remembers which layers the image of an instance has.
+    async fn record(
+        &self,
+        instance_id: &InstanceId,
+        environment: &Environment,
+        image: &Image,
+    ) -> Result<(), EnvironmentError> {
+        let (store, layers) = (self.store.clone(), image.layers.clone());
+        let (name, repo) = (instance_id.to_string(), environment.repo.to_string());
+        Ok(blocking(move || store.record_image(&name, &repo, &layers)).await??)
     }
 
     async fn source(
@@ -239,14 +282,19 @@ impl ImageBuilder {
     }
 
     /// Adds the layer of the install command, where the spec has one.
-    async fn install(&self, image: &mut Image, spec: &EnvironmentSpec) -> Result<bool, EnvironmentError> {
+    async fn install(
+        &self,
+        image: &mut Image,
+        spec: &EnvironmentSpec,
+        python: &Python,
+    ) -> Result<bool, EnvironmentError> {
         let Some(command) = &spec.install_repo else { return Ok(true) };
         let below: Vec<&str> = image.layers.iter().map(|layer| layer.id.as_str()).collect();
         let recipe = recipe("install", &(RECIPE_VERSION, below, command))?;
         let (layer, reused) = match self.begin(&recipe).await? {
             Begin::Ready(layer) => (layer, true),
             Begin::Build(build) => {
-                build_install(&*self.backend, image, &build, command).await?;
+                build_install(&*self.backend, image, &build, (command, python)).await?;
                 commit(build).await?
             }
         };

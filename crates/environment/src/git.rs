@@ -78,6 +78,12 @@ impl GitRepository {
         Ok(lines.map(|(object, name)| (object.to_owned(), name.to_owned())).collect())
     }
 
+    /// The commit and its first parents, oldest first.
+    pub(crate) async fn first_parents(&self, commit: &CommitId) -> Result<Vec<String>, EnvironmentError> {
+        let arguments = ["rev-list", "--first-parent", "--reverse", commit.as_str()];
+        Ok(self.git(&arguments, &[], &[]).await?.lines().map(str::to_owned).collect())
+    }
+
     /// Lines of the `shallow` file: commits whose parents the repository lacks.
     pub(crate) async fn shallow_commits(&self) -> Result<Option<String>, EnvironmentError> {
         let path = self.git(&["rev-parse", "--git-path", "shallow"], &[], &[]).await?;
@@ -96,8 +102,10 @@ impl GitRepository {
         let base = base.to_string_lossy();
         let mut input = roots.join("\n").into_bytes();
         input.push(b'\n');
-        // Deltas that exist are reused; looking for new ones would take minutes on large repositories.
-        let arguments = ["pack-objects", "--quiet", "--revs", "--window=0", "--delta-base-offset", &base];
+        // Deltas that exist are reused, so that a short look for others is enough. With one thread, the same objects
+        // give the same pack.
+        let arguments =
+            ["pack-objects", "--quiet", "--revs", "--window=10", "--threads=1", "--delta-base-offset", &base];
         self.git(&arguments, &environment, &input).await.map(drop)
     }
 
@@ -206,6 +214,7 @@ impl GitRepository {
             ("GIT_CONFIG_NOSYSTEM", "1"),
             ("GIT_CONFIG_GLOBAL", "/dev/null"),
             ("GIT_NO_LAZY_FETCH", "1"),
+            ("GIT_NO_REPLACE_OBJECTS", "1"),
             ("GIT_TERMINAL_PROMPT", "0"),
             ("GIT_OPTIONAL_LOCKS", "0"),
             ("LC_ALL", "C"),
@@ -236,8 +245,68 @@ async fn run(mut command: Command, input: &[u8]) -> io::Result<std::process::Out
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+
+    /// A repository with a line of commits, merges and tags among them.
+    pub(crate) struct Toy {
+        pub(crate) folder: tempfile::TempDir,
+        pub(crate) repository: GitRepository,
+    }
+
+    impl Toy {
+        /// Every commit changes a file, every tenth merges a side branch, every seventh has a tag.
+        pub(crate) async fn with_history(length: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let repository = GitRepository::init_bare(&folder.path().join("source")).await.unwrap();
+            let mut stream = String::new();
+            let who = "committer a <a@localhost> 1700000000 +0000\ndata 1\nx\n";
+            for number in 1..=length {
+                let lines = format!("{number} of {length}\n").repeat(20);
+                let data = format!("data {}\n{lines}\n", lines.len());
+                let mut merge = "";
+                if number > 1 && number % 10 == 0 {
+                    stream += "reset refs/heads/side\nfrom refs/heads/main\n\n";
+                    stream += &format!("commit refs/heads/side\n{who}M 644 inline side-{number}\n{data}");
+                    merge = "merge refs/heads/side\n";
+                }
+                stream +=
+                    &format!("commit refs/heads/main\n{who}{merge}M 644 inline d/f{}\n{data}", number % 5);
+                if number % 7 == 0 {
+                    let tagger = who.replace("committer", "tagger");
+                    stream += &format!("tag v{number}\nfrom refs/heads/main\n{tagger}");
+                }
+            }
+            repository.git(&["fast-import", "--quiet"], &[], stream.as_bytes()).await.unwrap();
+            Self { folder, repository }
+        }
+
+        /// The commit at a depth of the line, from 1 at its root.
+        pub(crate) async fn commit(&self, depth: usize) -> CommitId {
+            let head = self.repository.git(&["rev-parse", "main"], &[], &[]).await.unwrap();
+            let line = self.repository.first_parents(&CommitId::new(head.trim()).unwrap()).await.unwrap();
+            CommitId::new(line[depth - 1].as_str()).unwrap()
+        }
+    }
+
+    impl GitRepository {
+        /// Everything that the roots reach.
+        pub(crate) async fn reachable(&self, roots: Vec<String>) -> Vec<String> {
+            let mut arguments = vec!["rev-list", "--objects", "--no-object-names"];
+            arguments.extend(roots.iter().map(String::as_str));
+            let text = self.git(&arguments, &[], &[]).await.unwrap();
+            text.lines().map(str::to_owned).collect()
+        }
+    }
+
+    /// Everything that the packs of a repository hold.
+    pub(crate) async fn objects_of_packs(repository: &GitRepository) -> BTreeSet<String> {
+        let arguments = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"];
+        let text = repository.git(&arguments, &[], &[]).await.unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
 
     const AUTHOR: Author = Author { name: "a", email: "a@localhost", date: "2024-01-01T00:00:00Z" };
 

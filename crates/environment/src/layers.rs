@@ -5,16 +5,26 @@ use std::path::Path;
 use std::time::Duration;
 
 use swegym_core::CommitId;
-use swegym_images::{Image, LayerBuild};
+use swegym_images::{FIXED_TIME, Image, Layer, LayerBuild};
 use swegym_sandbox::{Backend, ExecRequest, ExecStatus, Limits, Network, OutputLimit, SandboxSpec, Upper};
 
 use crate::EnvironmentError;
 use crate::git::GitRepository;
+use crate::history::{Segment, link_segments};
+use crate::uv::Python;
 
 /// Where the repository lies in every image.
 pub(crate) const TESTBED: &str = "/testbed";
 /// Where the virtual environment lies in every image.
 pub(crate) const VENV: &str = "/opt/venv";
+/// Where the objects of the repository lie in every layer that has some.
+pub(crate) const OBJECTS: &str = "testbed/.git/objects";
+/// Time of git's index: git reads every file again that is not older than the index.
+const INDEX_TIME: i64 = FIXED_TIME + 3600;
+/// Time of tracked files that installing changed: not the one that the index has of them, or git would not look.
+const CHANGED_TIME: i64 = FIXED_TIME + 7200;
+/// Everything in the layers of the store is older.
+const BUILD_TIMES: i64 = FIXED_TIME + 86_400;
 /// Where build sandboxes see the folder of `uv`.
 const UV: &str = "/opt/uv";
 /// Where build sandboxes see the cache of `uv`.
@@ -36,7 +46,7 @@ pub(crate) struct PackagesStep<'a> {
     /// Folder of the host that holds the cache of `uv` at the path that build sandboxes see it at.
     pub(crate) cache_root: &'a Path,
     /// Interpreter, inside and outside.
-    pub(crate) python: &'a Path,
+    pub(crate) python: &'a Python,
     /// Pinned packages.
     pub(crate) packages: &'a [String],
     /// Index address, proxies: what the installer needs to know of the network.
@@ -56,7 +66,8 @@ pub(crate) async fn build_packages(
     let requirements = step.packages.join("\n");
     let mut env = step.network_env.clone();
     env.extend(uv_env());
-    let venv = format!("{UV}/uv venv --quiet --no-project --python '{}' {VENV}", step.python.display());
+    let venv =
+        format!("{UV}/uv venv --quiet --no-project --python '{}' {VENV}", step.python.executable.display());
     let install = format!("{UV}/uv pip install --quiet --no-deps --python {VENV}/bin/python -r -");
     let wheels_only = format!("{venv} && {install} --only-binary :all:");
 
@@ -75,37 +86,47 @@ pub(crate) async fn build_packages(
     }
     // Starting the interpreter runs what packages put into .pth files: not where the cache is in reach.
     let spec = build_spec(base.clone(), build, Network::None);
-    let script = format!("{VENV}/bin/python -m compileall -q -j 0 {VENV}/lib || true");
+    let Some(compile) = compile(step.python) else { return Ok(()) };
+    let script = format!("{compile} -j 0 {VENV}/lib || true");
     run(backend, &spec, "compile packages", &script, &BTreeMap::new(), b"").await
 }
 
-/// The repository at `commit`, with its past and nothing else, at [`TESTBED`].
+/// The command that compiles installed packages: to bytecode that does not depend on the time of its source, which
+/// nobody edits. Interpreters before 3.7 have no such bytecode.
+fn compile(python: &Python) -> Option<String> {
+    let mut numbers = python.version.split('.').map_while(|number| number.parse::<u32>().ok());
+    let version = (numbers.next()?, numbers.next()?);
+    let command = format!("{VENV}/bin/python -m compileall -q --invalidation-mode unchecked-hash");
+    (version >= (3, 7)).then_some(command)
+}
+
+/// What checking out a repository takes.
+pub(crate) struct RepositoryStep<'a> {
+    /// Where it comes from.
+    pub(crate) source: &'a GitRepository,
+    /// The base commit.
+    pub(crate) commit: &'a CommitId,
+    /// Its past, but for what comes after the last segment.
+    pub(crate) segments: &'a [(Segment, Layer)],
+}
+
+/// The repository at its base commit, with its past and nothing else, at [`TESTBED`].
 pub(crate) async fn build_repository(
     backend: &dyn Backend,
     base: &Image,
     build: &LayerBuild,
-    (source, commit): (&GitRepository, &CommitId),
+    RepositoryStep { source, commit, segments }: &RepositoryStep<'_>,
 ) -> Result<(), EnvironmentError> {
     let testbed = build.files().join(TESTBED.trim_start_matches('/'));
-    let git_dir = testbed.join(".git");
-    let objects = git_dir.join("objects");
-    let packs = objects.join("pack");
-    std::fs::create_dir_all(&packs).map_err(|source| EnvironmentError::Io {
-        action: "make",
-        path: packs,
-        source,
-    })?;
+    let objects = build.files().join(OBJECTS);
+    std::fs::create_dir_all(objects.join("pack")).map_err(io_error("make", &objects))?;
     let tags = source.past_tags(commit).await?;
-    let roots: Vec<String> =
-        tags.iter().map(|(object, _)| object.clone()).chain([commit.to_string()]).collect();
-    source.pack_into(&roots, &objects).await?;
+    source
+        .pack_into(&own_roots(commit, &tags, segments.last().map(|(segment, _)| segment)), &objects)
+        .await?;
     if let Some(shallow) = source.shallow_commits().await? {
-        let path = git_dir.join("shallow");
-        std::fs::write(&path, shallow).map_err(|source| EnvironmentError::Io {
-            action: "write",
-            path,
-            source,
-        })?;
+        let path = testbed.join(".git/shallow");
+        std::fs::write(&path, shallow).map_err(io_error("write", &path))?;
     }
     build.own_tree(&testbed)?;
     let refs: String = tags.iter().map(|(object, name)| format!("create {name} {object}\n")).collect();
@@ -115,10 +136,22 @@ pub(crate) async fn build_repository(
          git config user.name testbed; git config user.email testbed@localhost; git config gc.auto 0
          git config core.checkStat minimal; git config core.trustctime false
          git -c core.logAllRefUpdates=false update-ref --stdin
-         git -c core.logAllRefUpdates=false reset --quiet --hard {commit}"
+         git -c core.logAllRefUpdates=false reset --quiet --hard {commit}
+         git ls-files -z | xargs -0 -r touch -c -h -d @{FIXED_TIME} --
+         git update-index -q --refresh || true; touch -d @{INDEX_TIME} .git/index"
     );
-    let spec = build_spec(base.clone(), build, Network::None);
-    run(backend, &spec, "check out the repository", &script, &BTreeMap::new(), refs.as_bytes()).await
+    // The segments lie below while this runs, so that nothing can change the files that others share.
+    let layers: Vec<Layer> = segments.iter().map(|(_, layer)| layer.clone()).collect();
+    let image = Image { layers: layers.clone(), ..base.clone() };
+    let spec = build_spec(image, build, Network::None);
+    run(backend, &spec, "check out the repository", &script, &BTreeMap::new(), refs.as_bytes()).await?;
+    link_segments(&layers, &build.files())
+}
+
+/// What the last pack of a commit holds, as revisions: the commit and its past tags, without the last segment.
+pub(crate) fn own_roots(commit: &CommitId, tags: &[(String, String)], last: Option<&Segment>) -> Vec<String> {
+    let tags = tags.iter().map(|(object, _)| object.clone());
+    tags.chain([commit.to_string()]).chain(last.map(|last| format!("^{}", last.to))).collect()
 }
 
 /// What installing the repository adds to the image.
@@ -126,16 +159,22 @@ pub(crate) async fn build_install(
     backend: &dyn Backend,
     base: &Image,
     build: &LayerBuild,
-    install: &str,
+    (install, python): (&str, &Python),
 ) -> Result<(), EnvironmentError> {
     let spec = build_spec(base.clone(), build, Network::None);
+    let compile = compile(python).map_or_else(String::new, |compile| {
+        format!("find {VENV}/lib -name '*.py' -newermt @{BUILD_TIMES} | {compile} -i - || true")
+    });
     // What installing leaves beside the sources is no part of any patch, whatever the repository ignores.
     let script = format!(
         "cd {TESTBED} && {{ {install}\n}} && export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 &&
-         mkdir -p .git/info && git ls-files --others --exclude-standard --directory | sed 's|^|/|' >> .git/info/exclude"
+         mkdir -p .git/info && git ls-files --others --exclude-standard --directory | sed 's|^|/|' >> .git/info/exclude || exit
+         git update-index -q --refresh; git diff-files --name-only -z | xargs -0 -r touch -c -h -d @{CHANGED_TIME} --
+         [ \"$(stat -c %Y .git/index)\" = {INDEX_TIME} ] || touch -d @{INDEX_TIME} .git/index
+         {compile}"
     );
     // Without them pip would look for the network for a while, before it says what is missing.
-    let settings = [("PIP_NO_INDEX", "1"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1")];
+    let settings = [("PIP_NO_INDEX", "1"), ("PIP_DISABLE_PIP_VERSION_CHECK", "1"), ("PIP_COMPILE", "0")];
     let env = settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     run(backend, &spec, "install the repository", &script, &env, b"").await
 }
@@ -186,6 +225,14 @@ async fn run(
     };
     let message = format!("{ended}: {}", output.stdout.to_text().trim());
     Err(EnvironmentError::Build { step: step.to_owned(), message })
+}
+
+/// Says what was tried on what, where a file operation fails.
+pub(crate) fn io_error<'a>(
+    action: &'static str,
+    path: &'a Path,
+) -> impl Fn(std::io::Error) -> EnvironmentError + use<'a> {
+    move |source| EnvironmentError::Io { action, path: path.to_owned(), source }
 }
 
 fn remove(path: &Path) -> Result<(), EnvironmentError> {

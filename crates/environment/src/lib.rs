@@ -7,6 +7,7 @@
 mod builder;
 mod error;
 mod git;
+mod history;
 mod index;
 mod layers;
 mod sdist;

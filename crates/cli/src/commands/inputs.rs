@@ -9,7 +9,7 @@ use swegym_core::Instance;
 use swegym_data::{digest_file, load_instances};
 use swegym_environment::Specs;
 
-use crate::args::InstanceArgs;
+use crate::args::{InstanceArgs, SetArgs};
 
 /// Instances and specs, read and checked, with digests of the files they come from.
 pub(crate) struct Inputs {
@@ -21,6 +21,11 @@ pub(crate) struct Inputs {
 
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
 pub(crate) fn load(args: &InstanceArgs) -> anyhow::Result<Inputs> {
+    load_set(&args.source)
+}
+
+/// Reads the instances that the flags select, and their specs.
+pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     let mut instances = Vec::new();
     let mut digests = BTreeMap::new();
     for path in &args.instances {

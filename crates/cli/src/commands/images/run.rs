@@ -1,0 +1,25 @@
+//! From the verb to what it does.
+
+use swegym_images::LayerStore;
+
+use super::{build, du, gc, list, verify};
+use crate::args::ImagesCommand;
+use crate::engine::open_store;
+use crate::exit::Exit;
+use crate::printer::Printer;
+use crate::settings;
+
+/// Runs the command.
+pub(crate) async fn run(command: ImagesCommand, printer: &Printer) -> anyhow::Result<Exit> {
+    match command {
+        ImagesCommand::Build(args) => build::run(args, printer).await,
+        ImagesCommand::List(args) => list::run(&args, &store()?, printer),
+        ImagesCommand::Du(args) => du::run(&args, &store()?, printer),
+        ImagesCommand::Gc(args) => gc::run(&args, &store()?, printer),
+        ImagesCommand::Verify(args) => verify::run(&args, &store()?, printer),
+    }
+}
+
+fn store() -> anyhow::Result<LayerStore> {
+    open_store(&settings::cache_folder()?)
+}
