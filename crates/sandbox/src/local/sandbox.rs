@@ -31,7 +31,7 @@ pub(crate) struct LocalSandbox {
     /// Where the kernel tells what the sandbox has used.
     pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
-    /// What it was made from.
+    /// What it was made from; keeps the layers of its image from being collected.
     pub(super) spec: SandboxSpec,
     /// Held by whoever stops its processes or sends a visitor: one at a time.
     pub(super) visited: tokio::sync::Mutex<()>,
