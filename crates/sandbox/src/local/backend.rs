@@ -17,7 +17,7 @@ use super::channel::Channel;
 use super::identity::Owner;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
-use super::sandbox::LocalSandbox;
+use super::sandbox::{Launched, LocalSandbox};
 use crate::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long the launcher may take to answer for the first time.
@@ -117,13 +117,9 @@ impl Backend for LocalBackend {
         let oom_counter = self.launch(create_spec(id, spec), theirs).await?;
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.
-        let sandbox = LocalSandbox::new(
-            id,
-            channel,
-            Arc::clone(&self.launcher),
-            oom_counter,
-            spec.image.config.clone(),
-        );
+        let keeper = Launched { id, launcher: Arc::clone(&self.launcher) };
+        let config = spec.image.config.clone();
+        let sandbox = LocalSandbox::new(channel, Arc::new(keeper), oom_counter, config);
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {

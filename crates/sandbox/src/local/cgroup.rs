@@ -202,10 +202,7 @@ impl OwnerGroups {
                 }
             });
             if place.controller == Controller::Memory {
-                groups.oom_counter = Some(folder.join(match place.version {
-                    Version::One => "memory.oom_control",
-                    Version::Two => "memory.events",
-                }));
+                groups.oom_counter = Some(folder.join(oom_counter(place.version)));
             }
             if !groups.folders.contains(&folder) {
                 groups.folders.push(folder);
@@ -320,6 +317,25 @@ impl SandboxGroups {
         for folder in &self.folders {
             let _ = remove_group(folder);
         }
+    }
+}
+
+/// The file that counts what the memory limit kills in the group of another process, where it can be seen.
+pub(crate) fn oom_counter_of(pid: i32) -> Option<PathBuf> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let found = places(Controller::Memory, &mountinfo, &groups)
+        .into_iter()
+        .find(|place| processes(&place.folder).is_ok_and(|inside| inside.contains(&pid)))?;
+    let counter = found.folder.join(oom_counter(found.version));
+    counter.exists().then_some(counter)
+}
+
+/// The file with a line `oom_kill N`.
+fn oom_counter(version: Version) -> &'static str {
+    match version {
+        Version::One => "memory.oom_control",
+        Version::Two => "memory.events",
     }
 }
 

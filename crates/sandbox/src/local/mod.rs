@@ -8,17 +8,17 @@
 mod backend;
 mod base;
 mod capture;
-mod cgroup;
-mod channel;
+pub(crate) mod cgroup;
+pub(crate) mod channel;
 mod doctor;
 mod exec;
-mod identity;
-mod init;
+pub(crate) mod identity;
+pub(crate) mod init;
 mod launcher;
-mod leftovers;
-mod protocol;
-mod sandbox;
-mod sys;
+pub(crate) mod leftovers;
+pub(crate) mod protocol;
+pub(crate) mod sandbox;
+pub(crate) mod sys;
 
 pub use backend::{LocalBackend, LocalConfig};
 pub use base::{host_base, host_package_masks};

@@ -15,14 +15,45 @@ use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
 use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError};
 
+/// A sandbox with our init in it.
 pub(crate) struct LocalSandbox {
-    id: u64,
     pub(super) channel: Channel<GuestReply>,
-    launcher: Arc<LauncherHandle>,
+    keeper: Arc<dyn Keeper>,
     /// The file that counts what the memory limit kills.
     pub(super) oom_counter: Option<PathBuf>,
     pub(super) config: ImageConfig,
     destroyed: bool,
+}
+
+/// Whoever made a sandbox, and can end it from outside.
+#[async_trait]
+pub(crate) trait Keeper: Send + Sync {
+    /// Kills every process inside and waits until nothing is left.
+    async fn end(&self) -> Result<(), SandboxError>;
+
+    /// Sees to it that it ends, from where nothing can wait.
+    fn end_soon(&self);
+}
+
+/// A sandbox that the launcher made.
+pub(super) struct Launched {
+    pub(super) id: u64,
+    pub(super) launcher: Arc<LauncherHandle>,
+}
+
+#[async_trait]
+impl Keeper for Launched {
+    async fn end(&self) -> Result<(), SandboxError> {
+        let request = LauncherRequest::Destroy { sandbox: self.id };
+        match self.launcher.channel.call(request, &[]).await {
+            Ok((LauncherReply::Destroyed, _)) => Ok(()),
+            _ => Err(std::io::Error::other("the launcher is gone").into()),
+        }
+    }
+
+    fn end_soon(&self) {
+        self.launcher.channel.notify(LauncherRequest::Destroy { sandbox: self.id });
+    }
 }
 
 impl From<Closed> for SandboxError {
@@ -32,14 +63,18 @@ impl From<Closed> for SandboxError {
 }
 
 impl LocalSandbox {
-    pub(super) fn new(
-        id: u64,
+    pub(crate) fn new(
         channel: Channel<GuestReply>,
-        launcher: Arc<LauncherHandle>,
+        keeper: Arc<dyn Keeper>,
         oom_counter: Option<PathBuf>,
         config: ImageConfig,
     ) -> Self {
-        Self { id, channel, launcher, oom_counter, config, destroyed: false }
+        Self { channel, keeper, oom_counter, config, destroyed: false }
+    }
+
+    /// What it is set up with.
+    pub(crate) fn config(&self) -> &ImageConfig {
+        &self.config
     }
 
     /// The working directory of commands that do not say.
@@ -49,11 +84,7 @@ impl LocalSandbox {
 
     /// Kills every process inside and waits until nothing is left.
     pub(super) async fn end(&self) -> Result<(), SandboxError> {
-        let request = LauncherRequest::Destroy { sandbox: self.id };
-        match self.launcher.channel.call(request, &[]).await {
-            Ok((LauncherReply::Destroyed, _)) => Ok(()),
-            _ => Err(std::io::Error::other("the launcher is gone").into()),
-        }
+        self.keeper.end().await
     }
 
     /// A path inside, with relative ones taken from the working directory.
@@ -65,7 +96,7 @@ impl LocalSandbox {
 impl Drop for LocalSandbox {
     fn drop(&mut self) {
         if !self.destroyed {
-            self.launcher.channel.notify(LauncherRequest::Destroy { sandbox: self.id });
+            self.keeper.end_soon();
         }
     }
 }

@@ -8,7 +8,7 @@ mod files;
 mod kill;
 mod mounts;
 mod privileges;
-mod serve;
+pub(crate) mod serve;
 mod skeleton;
 
 use std::fs::File;
@@ -81,6 +81,11 @@ fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, Se
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.
 fn detach() -> Result<(), SetupError> {
     nix::unistd::setsid().step("start session")?;
+    cut_off()
+}
+
+/// Cuts the ties to whoever started this process, but for its session.
+pub(crate) fn cut_off() -> Result<(), SetupError> {
     SigSet::from(Signal::SIGCHLD).thread_set_mask().step("block signals")?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).step("open /dev/null")?;
     nix::unistd::dup2_stdin(&null).step("close stdin")?;

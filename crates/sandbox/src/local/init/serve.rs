@@ -45,7 +45,7 @@ struct Init {
 }
 
 /// Serves the owner until it is gone.
-pub(super) fn serve(control: OwnedFd, oom_score: File, processes: u64) {
+pub(crate) fn serve(control: OwnedFd, oom_score: File, processes: u64) {
     let mut init = Init { control, oom_score, processes, helpers: HashMap::new() };
     let signals = SigSet::from(Signal::SIGCHLD);
     let Ok(signals) = SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK) else {
