@@ -3,6 +3,7 @@
 //! `cargo run --release -p swegym-bench -- sandbox` and `... -- quickstart`.
 #![expect(clippy::print_stdout, reason = "its output is data on stdout")]
 
+mod docker;
 mod quickstart;
 mod sandbox;
 
@@ -13,6 +14,8 @@ use clap::Parser;
 
 /// First argument of the process that makes sandboxes: this program again.
 const LAUNCHER: &str = "__sandbox-launcher";
+/// First argument of process 1 of a container: this program again.
+const GUEST: &str = "__sandbox-guest";
 
 /// Measure swegym beside plain tools
 #[derive(Debug, Parser)]
@@ -23,6 +26,8 @@ enum Bench {
         #[arg(long, default_value_t = 200)]
         rounds: usize,
     },
+    /// The docker backend beside the client of a container daemon
+    Docker(docker::Arguments),
     /// `swegym quickstart` with a cold cache, and again with a warm one into a new folder
     Quickstart {
         /// The program to measure
@@ -35,7 +40,13 @@ fn main() -> anyhow::Result<ExitCode> {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == LAUNCHER) {
         return Ok(swegym_sandbox::launcher_main());
     }
+    if let [_, first, workdir] = &std::env::args_os().collect::<Vec<_>>()[..]
+        && first == GUEST
+    {
+        return Ok(swegym_sandbox::guest_main(workdir.as_ref())?);
+    }
     match Bench::parse() {
+        Bench::Docker(arguments) => docker::run(&arguments)?,
         Bench::Sandbox { rounds } => sandbox::run(rounds)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,
     }

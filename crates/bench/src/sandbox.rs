@@ -41,7 +41,7 @@ async fn measure(config: &LocalConfig, rounds: usize) -> anyhow::Result<(Vec<Dur
     let image_config =
         ImageConfig { env, workdir: "/".into(), binds: host_base(), masks: host_package_masks() };
     let spec = SandboxSpec {
-        image: Image { layers: Vec::new(), config: image_config },
+        image: Image { config: image_config, ..Image::default() },
         upper: Upper::Memory,
         limits: Limits::default(),
         network: Network::None,

@@ -160,7 +160,7 @@ impl ImageBuilder {
             ("PYTHONDONTWRITEBYTECODE", "1"),
         ];
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        Image { layers: Vec::new(), config: ImageConfig { env, workdir: TESTBED.into(), binds, masks } }
+        Image { config: ImageConfig { env, workdir: TESTBED.into(), binds, masks }, ..Image::default() }
     }
 
     async fn packages(

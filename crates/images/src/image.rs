@@ -67,6 +67,8 @@ pub struct ImageConfig {
 pub struct Image {
     /// Lowest first.
     pub layers: Vec<Layer>,
+    /// Name by which a container daemon knows the image, such as `python:3.12`, for sandboxes of such a daemon.
+    pub reference: Option<String>,
     /// How sandboxes are set up.
     pub config: ImageConfig,
 }

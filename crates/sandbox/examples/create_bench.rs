@@ -52,8 +52,8 @@ async fn round(backend: &LocalBackend) -> Result<[Duration; 3], Box<dyn Error>> 
 fn spec() -> SandboxSpec {
     SandboxSpec {
         image: Image {
-            layers: Vec::new(),
             config: ImageConfig { binds: host_base(), ..ImageConfig::default() },
+            ..Image::default()
         },
         upper: Upper::Memory,
         limits: Limits::default(),

@@ -62,6 +62,24 @@ pub enum SandboxError {
         /// What went wrong.
         message: String,
     },
+    /// The container daemon cannot be reached, or does not do what it is asked.
+    #[error("use the container daemon: {message}")]
+    Daemon {
+        /// What happened.
+        message: String,
+        /// What the user can do about it.
+        hint: Option<&'static str>,
+    },
+    /// An image cannot be used by this backend.
+    #[error("use the image `{reference}`: {message}")]
+    Image {
+        /// Its name; empty where it has none.
+        reference: String,
+        /// Why not.
+        message: String,
+        /// What the user can do about it.
+        hint: Option<&'static str>,
+    },
     /// This backend cannot do it.
     #[error("{action}: this kind of sandbox cannot")]
     Unsupported {
@@ -80,6 +98,9 @@ impl SandboxError {
             Self::Launcher { .. } | Self::Create { .. } => {
                 vec!["`swegym doctor` says what this machine lacks for sandboxes".to_owned()]
             }
+            Self::Daemon { hint, .. } | Self::Image { hint, .. } => {
+                hint.iter().map(|hint| (*hint).to_owned()).collect()
+            }
             _ => Vec::new(),
         }
     }
@@ -95,6 +116,8 @@ impl From<&SandboxError> for Failure {
             SandboxError::File { .. } => ("sandbox_file", false),
             SandboxError::Session { .. } => ("sandbox_session", false),
             SandboxError::Checkpoint { .. } => ("sandbox_checkpoint", false),
+            SandboxError::Daemon { .. } => ("sandbox_daemon", true),
+            SandboxError::Image { .. } => ("sandbox_image", false),
             SandboxError::Unsupported { .. } => ("sandbox_unsupported", false),
             SandboxError::Io(_) => ("sandbox_io", true),
         };

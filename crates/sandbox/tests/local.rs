@@ -46,6 +46,7 @@ fn spec() -> SandboxSpec {
     SandboxSpec {
         image: Image {
             layers: Vec::new(),
+            reference: None,
             config: ImageConfig {
                 env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
                 workdir: "/".into(),

@@ -287,5 +287,6 @@ fn image(layer: &Path) -> Image {
             binds: host_base(),
             masks: host_package_masks(),
         },
+        reference: None,
     }
 }

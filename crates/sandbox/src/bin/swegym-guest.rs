@@ -1,7 +1,13 @@
-//! The launcher as a program of its own, for the tests of this crate. The `swegym` binary brings its own.
+//! The launcher and the guest as a program of its own, for the tests of this crate. The `swegym` binary brings
+//! its own.
 
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
-fn main() -> ExitCode {
-    swegym_sandbox::launcher_main()
+fn main() -> io::Result<ExitCode> {
+    match std::env::args_os().nth(1) {
+        Some(workdir) => swegym_sandbox::guest_main(Path::new(&workdir)),
+        None => Ok(swegym_sandbox::launcher_main()),
+    }
 }

@@ -16,6 +16,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use super::cgroup::{Controller, Unenforced, UsageFiles};
 use super::channel::Channel;
 use super::identity::Owner;
+use super::launched::Launched;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::sandbox::LocalSandbox;
@@ -172,7 +173,9 @@ impl LauncherHandle {
         }
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.
-        let sandbox = LocalSandbox::new(id, channel, Arc::clone(self), usage, spec.clone());
+        let keeper = Launched::new(id, Arc::clone(self), spec.clone());
+        let config = spec.image.config.clone();
+        let sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {

@@ -128,7 +128,7 @@ async fn smoke_run(config: &LocalConfig) -> Run {
 fn smoke_spec() -> SandboxSpec {
     let binds: Vec<HostBind> = host_base();
     SandboxSpec {
-        image: Image { layers: Vec::new(), config: ImageConfig { binds, ..ImageConfig::default() } },
+        image: Image { config: ImageConfig { binds, ..ImageConfig::default() }, ..Image::default() },
         upper: Upper::Memory,
         limits: Limits::default(),
         network: Network::None,

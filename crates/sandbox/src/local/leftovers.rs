@@ -85,7 +85,7 @@ impl Scratch {
     }
 
     /// Removes everything that the records name, then the folder.
-    fn remove(&self) -> io::Result<()> {
+    pub(crate) fn remove(&self) -> io::Result<()> {
         use std::os::unix::ffi::OsStringExt;
         for entry in fs::read_dir(&self.folder)? {
             let entry = entry?;
@@ -131,13 +131,13 @@ fn remove_work_folder(work: &Path) -> io::Result<()> {
 
 /// Where process ids mean something: a state folder may be shared by machines and containers.
 #[derive(PartialEq, Eq)]
-struct Machine {
+pub(crate) struct Machine {
     /// Host name and process namespace on one line, the boot on the next.
-    text: String,
+    pub(crate) text: String,
 }
 
 impl Machine {
-    fn current() -> Self {
+    pub(crate) fn current() -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let name = read("/proc/sys/kernel/hostname");
         let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |about| about.ino());
@@ -147,6 +147,13 @@ impl Machine {
 
     fn place(&self) -> &str {
         self.text.lines().next().unwrap_or_default()
+    }
+
+    /// After a restart of the machine the process namespace has another number, but then nothing lives any more.
+    pub(crate) fn is(&self, here: &Self) -> bool {
+        let name = |machine: &Self| machine.place().split(' ').next().map(str::to_owned);
+        let same_boot = self.text.lines().nth(1) == here.text.lines().nth(1);
+        if same_boot { self.place() == here.place() } else { name(self) == name(here) }
     }
 }
 
@@ -206,15 +213,11 @@ fn owned_by_the_dead(place: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// After a restart of the machine the process namespace has another number, but then nothing lives any more.
 fn is_of_this_machine(folder: &Path, here: &Machine) -> bool {
     let Ok(text) = fs::read_to_string(folder.join(MACHINE)) else {
         return false;
     };
-    let there = Machine { text };
-    let name = |machine: &Machine| machine.place().split(' ').next().map(str::to_owned);
-    let same_boot = there.text.lines().nth(1) == here.text.lines().nth(1);
-    if same_boot { there.place() == here.place() } else { name(&there) == name(here) }
+    Machine { text }.is(here)
 }
 
 /// Kills what is in the groups at and below `group`, then removes them.

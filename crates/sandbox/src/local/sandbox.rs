@@ -10,32 +10,43 @@ use std::time::Duration;
 use async_trait::async_trait;
 use swegym_images::ImageConfig;
 
-use super::backend::LauncherHandle;
 use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed, Pending};
 use super::exec;
-use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
+use super::protocol::{GuestReply, GuestRequest, memory_file};
 use super::trees;
-use crate::{
-    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, SandboxSpec, TreeLimits,
-    Usage,
-};
+use crate::{Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, TreeLimits, Usage};
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
 const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
+/// A sandbox with our init in it.
 pub(crate) struct LocalSandbox {
-    pub(super) id: u64,
     pub(super) channel: Channel<GuestReply>,
-    pub(super) launcher: Arc<LauncherHandle>,
+    keeper: Arc<dyn Keeper>,
     /// Where the kernel tells what the sandbox has used.
     pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
-    /// What it was made from; keeps the layers of its image from being collected.
-    pub(super) spec: SandboxSpec,
-    /// Held by whoever stops its processes or sends a visitor: one at a time.
-    pub(super) visited: tokio::sync::Mutex<()>,
     destroyed: bool,
+}
+
+/// Whoever made a sandbox, and does with it from outside what it cannot do to itself.
+#[async_trait]
+pub(crate) trait Keeper: Send + Sync {
+    /// Kills every process inside and waits until nothing is left.
+    async fn end(&self) -> Result<(), SandboxError>;
+
+    /// Sees to it that it ends, from where nothing can wait.
+    fn end_soon(&self);
+
+    /// As [`Sandbox::changes`].
+    async fn changes(&self, sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError>;
+
+    /// As [`Sandbox::fork`].
+    async fn fork(&self, sandbox: &LocalSandbox) -> Result<Box<dyn Sandbox>, SandboxError>;
+
+    /// As [`Sandbox::checkpoint`].
+    async fn checkpoint(&self, sandbox: &LocalSandbox, folder: &Path) -> Result<(), SandboxError>;
 }
 
 impl From<Closed> for SandboxError {
@@ -45,16 +56,18 @@ impl From<Closed> for SandboxError {
 }
 
 impl LocalSandbox {
-    pub(super) fn new(
-        id: u64,
+    pub(crate) fn new(
         channel: Channel<GuestReply>,
-        launcher: Arc<LauncherHandle>,
+        keeper: Arc<dyn Keeper>,
         usage: UsageFiles,
-        spec: SandboxSpec,
+        config: ImageConfig,
     ) -> Self {
-        let config = spec.image.config.clone();
-        let visited = tokio::sync::Mutex::new(());
-        Self { id, channel, launcher, usage, config, spec, visited, destroyed: false }
+        Self { channel, keeper, usage, config, destroyed: false }
+    }
+
+    /// What it is set up with.
+    pub(crate) fn config(&self) -> &ImageConfig {
+        &self.config
     }
 
     /// The working directory of commands that do not say.
@@ -64,11 +77,7 @@ impl LocalSandbox {
 
     /// Kills every process inside and waits until nothing is left.
     pub(super) async fn end(&self) -> Result<(), SandboxError> {
-        let request = LauncherRequest::Destroy { sandbox: self.id };
-        match self.launcher.channel.call(request, &[]).await {
-            Ok((LauncherReply::Destroyed, _)) => Ok(()),
-            _ => Err(std::io::Error::other("the launcher is gone").into()),
-        }
+        self.keeper.end().await
     }
 
     /// Asks for something about a file. No answer means that there was none in time.
@@ -101,7 +110,7 @@ impl LocalSandbox {
 impl Drop for LocalSandbox {
     fn drop(&mut self) {
         if !self.destroyed {
-            self.launcher.channel.notify(LauncherRequest::Destroy { sandbox: self.id });
+            self.keeper.end_soon();
         }
     }
 }
@@ -162,15 +171,15 @@ impl Sandbox for LocalSandbox {
     }
 
     async fn changes(&self) -> Result<Vec<Change>, SandboxError> {
-        self.list_changes().await
+        self.keeper.changes(self).await
     }
 
     async fn fork(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
-        Ok(Box::new(self.make_fork().await?))
+        self.keeper.fork(self).await
     }
 
     async fn checkpoint(&self, folder: &Path) -> Result<(), SandboxError> {
-        self.write_checkpoint(folder).await
+        self.keeper.checkpoint(self, folder).await
     }
 
     async fn destroy(mut self: Box<Self>) -> Result<(), SandboxError> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::channel::Channel;
 use super::identity::is_privileged;
+use super::launched::Launched;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::remove::remove_tree;
 use super::sandbox::LocalSandbox;
@@ -28,10 +29,10 @@ const SCHEMA_VERSION: u32 = 1;
 /// Longest [`ABOUT`]: some thousand layers.
 const ABOUT_BYTES: u64 = 1 << 20;
 
-impl LocalSandbox {
-    pub(super) async fn list_changes(&self) -> Result<Vec<Change>, SandboxError> {
+impl Launched {
+    pub(super) async fn list_changes(&self, sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError> {
         let _visited = self.visited.lock().await;
-        let (reply, descriptors) = self.visit(Visit::Changes, None).await?;
+        let (reply, descriptors) = self.visit(sandbox, Visit::Changes, None).await?;
         match (reply, descriptors.into_iter().next()) {
             (VisitReply::Compared, Some(list)) => {
                 let read = tokio::task::spawn_blocking(move || read_changes(File::from(list)));
@@ -47,17 +48,17 @@ impl LocalSandbox {
         }
     }
 
-    pub(super) async fn make_fork(&self) -> Result<Self, SandboxError> {
+    pub(super) async fn make_fork(&self, sandbox: &LocalSandbox) -> Result<LocalSandbox, SandboxError> {
         let _visited = self.visited.lock().await;
-        let (stopped, quiet) = self.stop().await?;
-        let (reply, descriptors) = self.visit(Visit::Fork { quiet }, None).await?;
+        let (stopped, quiet) = stop(sandbox).await?;
+        let (reply, descriptors) = self.visit(sandbox, Visit::Fork { quiet }, None).await?;
         let (plan, family) = match (reply, descriptors.into_iter().next()) {
             (VisitReply::Forked(plan), Some(family)) => (plan, family),
             (VisitReply::Failed(error), _) => return Err(error.into()),
             _ => return Err(SandboxError::Gone),
         };
         if plan.switched {
-            self.after_root_switch().await?;
+            sandbox.after_root_switch().await?;
         }
         let mut spec = self.spec.clone();
         if matches!(spec.upper, Upper::Folder(_)) {
@@ -75,7 +76,11 @@ impl LocalSandbox {
         fork
     }
 
-    pub(super) async fn write_checkpoint(&self, folder: &Path) -> Result<(), SandboxError> {
+    pub(super) async fn write_checkpoint(
+        &self,
+        sandbox: &LocalSandbox,
+        folder: &Path,
+    ) -> Result<(), SandboxError> {
         let failed = |message: String| SandboxError::Checkpoint {
             action: "write",
             folder: folder.to_path_buf(),
@@ -84,8 +89,8 @@ impl LocalSandbox {
         let aside = Aside::make(folder).map_err(|error| failed(error.to_string()))?;
         let uppers = {
             let _visited = self.visited.lock().await;
-            let (stopped, _) = self.stop().await?;
-            let visited = self.visit(Visit::Checkpoint, Some(&aside.uppers)).await;
+            let (stopped, _) = stop(sandbox).await?;
+            let visited = self.visit(sandbox, Visit::Checkpoint, Some(&aside.uppers)).await;
             stopped.go_on().await?;
             match visited?.0 {
                 VisitReply::Written { uppers } => uppers,
@@ -101,40 +106,14 @@ impl LocalSandbox {
         finished.await.map_err(io::Error::other)?.map_err(|error| failed(error.to_string()))
     }
 
-    /// Stops every process inside. Returns what lets them go on, and whether there were none that mind a change
-    /// of the root.
-    async fn stop(&self) -> Result<(Stopped<'_>, bool), SandboxError> {
-        let stopped = Stopped { sandbox: self, going: false };
-        let request = GuestRequest::Freeze { shells: self.idle_shells() };
-        match self.channel.call(request, &[]).await? {
-            (GuestReply::Frozen { complete: true, quiet }, _) => Ok((stopped, quiet)),
-            _ => Err(SandboxError::Create {
-                step: "stop the processes".to_owned(),
-                message: "some go on".to_owned(),
-            }),
-        }
-    }
-
-    /// Requests whose commands are shells of open sessions that wait for a command. They are the only ones that
-    /// keep running when the root changes.
-    fn idle_shells(&self) -> Vec<u64> {
-        Vec::new()
-    }
-
-    /// Called when the root was changed, while the idle shells still stand still: what is written to them now is
-    /// what they read first. A shell whose working directory is not `/` is in the files of before, where it can
-    /// read but not write, until it goes there again by its path.
-    async fn after_root_switch(&self) -> Result<(), SandboxError> {
-        Ok(())
-    }
-
     /// Sends a visitor, and waits for its answer.
     async fn visit(
         &self,
+        sandbox: &LocalSandbox,
         visit: Visit,
         target: Option<&OwnedFd>,
     ) -> Result<(VisitReply, Vec<OwnedFd>), SandboxError> {
-        let (reply, namespaces) = self.channel.call(GuestRequest::Namespaces, &[]).await?;
+        let (reply, namespaces) = sandbox.channel.call(GuestRequest::Namespaces, &[]).await?;
         let GuestReply::Namespaces = reply else { return Err(SandboxError::Gone) };
         let (ours, theirs) = socket_pair()?;
         let (_channel, mut answer) = Channel::open(ours)?;
@@ -160,6 +139,35 @@ impl LocalSandbox {
                 errno: None,
             }),
         }
+    }
+}
+
+/// Stops every process inside. Returns what lets them go on, and whether there were none that mind a change
+/// of the root.
+async fn stop(sandbox: &LocalSandbox) -> Result<(Stopped<'_>, bool), SandboxError> {
+    let stopped = Stopped { sandbox, going: false };
+    let request = GuestRequest::Freeze { shells: sandbox.idle_shells() };
+    match sandbox.channel.call(request, &[]).await? {
+        (GuestReply::Frozen { complete: true, quiet }, _) => Ok((stopped, quiet)),
+        _ => Err(SandboxError::Create {
+            step: "stop the processes".to_owned(),
+            message: "some go on".to_owned(),
+        }),
+    }
+}
+
+impl LocalSandbox {
+    /// Requests whose commands are shells of open sessions that wait for a command. They are the only ones that
+    /// keep running when the root changes.
+    fn idle_shells(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
+    /// Called when the root was changed, while the idle shells still stand still: what is written to them now is
+    /// what they read first. A shell whose working directory is not `/` is in the files of before, where it can
+    /// read but not write, until it goes there again by its path.
+    async fn after_root_switch(&self) -> Result<(), SandboxError> {
+        Ok(())
     }
 }
 

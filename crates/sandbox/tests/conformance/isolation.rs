@@ -25,9 +25,10 @@ pub(crate) async fn no_network_but_loopback(subject: &Subject) {
 
 pub(crate) async fn the_system_cannot_be_changed(subject: &Subject) {
     let sandbox = subject.sandbox().await;
-    for script in [
-        "touch /usr/bin/x",
-        "rm /usr/bin/env",
+    // What comes from the host is; files that the image brings belong to the sandbox.
+    let of_the_host = ["touch /usr/bin/x", "rm /usr/bin/env"];
+    let of_the_host = of_the_host.iter().filter(|_| !subject.spec.image.config.binds.is_empty());
+    let of_the_kernel = [
         "echo 1 > /proc/sys/kernel/panic",
         "echo x > /proc/sysrq-trigger",
         "mount -t tmpfs none /tmp",
@@ -36,7 +37,8 @@ pub(crate) async fn the_system_cannot_be_changed(subject: &Subject) {
         "mknod /tmp/disk b 259 0",
         "chroot / true",
         "hostname changed",
-    ] {
+    ];
+    for script in of_the_host.chain(&of_the_kernel) {
         assert_ne!(sh(&*sandbox, script).await.status, ExecStatus::Exited(0), "{script}");
     }
 }
@@ -61,6 +63,9 @@ pub(crate) async fn no_privileges(subject: &Subject) {
 }
 
 pub(crate) async fn no_new_user_namespaces(subject: &Subject) {
+    if !subject.enforces("user namespaces") {
+        return;
+    }
     let sandbox = subject.sandbox().await;
     for script in ["unshare -U true", "unshare -Ur true", "unshare -m true"] {
         assert_ne!(sh(&*sandbox, script).await.status, ExecStatus::Exited(0), "{script}");
@@ -108,8 +113,8 @@ echo x > /dev/null
 cat < /dev/null
 echo here <<< x | cat /dev/stdin
 stat -c '%a %U' /tmp /dev/shm /root
-cat /etc/hostname; hostname";
-    let expected = "4\n 00 00 00 00\nNo space\nhere\n1777 root\n1777 root\n755 root\nsandbox\nsandbox\n";
+echo $(cat /etc/hostname) $(hostname)";
+    let expected = "4\n 00 00 00 00\nNo space\nhere\n1777 root\n1777 root\n755 root\nsandbox sandbox\n";
     assert_eq!(text(&*sandbox, script).await, expected);
 }
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Controller, Version};
+use super::{Controller, Version, processes};
 
 /// A folder of a cgroup file system below which groups may be made, for one controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,14 @@ pub(super) fn local_places(controller: Controller) -> Vec<Place> {
     let mountinfo = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     places(controller, &mountinfo, &own)
+}
+
+/// The group that another process is in, where it can be seen.
+pub(super) fn place_of(pid: i32, controller: Controller) -> Option<Place> {
+    let mountinfo = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let mut places = places(controller, &mountinfo, &groups).into_iter();
+    places.find(|place| processes(&place.folder).is_ok_and(|inside| inside.contains(&pid)))
 }
 
 /// The own group, then the ones above it.

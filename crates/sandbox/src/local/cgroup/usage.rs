@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::places::place_of;
 use super::{Controller, Version};
 use crate::Usage;
 
@@ -20,6 +21,18 @@ pub(crate) struct UsageFiles {
 }
 
 impl UsageFiles {
+    /// Those of the groups that another process is in, as far as they can be seen.
+    pub(crate) fn of_process(pid: i32) -> Self {
+        let mut files = Self::default();
+        for controller in [Controller::Memory, Controller::Pids, Controller::Cpu] {
+            if let Some(place) = place_of(pid, controller) {
+                files.add(place.version, controller, &place.folder);
+            }
+        }
+        files.oom_counter = files.oom_counter.filter(|counter| counter.exists());
+        files
+    }
+
     pub(super) fn add(&mut self, version: Version, controller: Controller, folder: &Path) {
         match (controller, version) {
             (Controller::Memory, Version::One) => {

@@ -11,7 +11,7 @@ mod landlock;
 mod mounts;
 mod privileges;
 mod seccomp;
-mod serve;
+pub(crate) mod serve;
 mod skeleton;
 mod syscalls;
 mod trees;
@@ -67,11 +67,11 @@ pub(crate) fn run(descriptors: Vec<OwnedFd>, spec: &CreateSpec, surroundings: &S
 }
 
 /// What init keeps open, because it could not open it any more.
-struct Held {
+pub(crate) struct Held {
     /// The file that says how ready init is to be killed for memory.
-    oom_score: File,
-    /// Its mount and its user namespace.
-    namespaces: [OwnedFd; 2],
+    pub(crate) oom_score: File,
+    /// Its mount and its user namespace, for visitors; none in a container.
+    pub(crate) namespaces: Vec<OwnedFd>,
 }
 
 fn set_up(
@@ -101,7 +101,7 @@ fn set_up(
         let opened = open(name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
         opened.step(format!("open `{name}`"))
     };
-    let namespaces = [namespace("/proc/self/ns/mnt")?, namespace("/proc/self/ns/user")?];
+    let namespaces = vec![namespace("/proc/self/ns/mnt")?, namespace("/proc/self/ns/user")?];
     mounts::enter_root().step("enter root")?;
     privileges::give_up(&sysctls)?;
     landlock::confine().step("enter a Landlock domain")?;
@@ -113,6 +113,11 @@ fn set_up(
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.
 pub(super) fn detach() -> Result<(), SetupError> {
     nix::unistd::setsid().step("start session")?;
+    cut_off()
+}
+
+/// Cuts the ties to whoever started this process, but for its session.
+pub(crate) fn cut_off() -> Result<(), SetupError> {
     SigSet::from(Signal::SIGCHLD).thread_set_mask().step("block signals")?;
     let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty()).step("open /dev/null")?;
     nix::unistd::dup2_stdin(&null).step("close stdin")?;

@@ -50,7 +50,7 @@ struct Init {
 }
 
 /// Serves the owner until it is gone.
-pub(super) fn serve(control: OwnedFd, held: Held, processes: u64) {
+pub(crate) fn serve(control: OwnedFd, held: Held, processes: u64) {
     let mut init = Init {
         control,
         held,
@@ -124,8 +124,9 @@ impl Init {
                 self.fork_file_helper(id, |client| trees::unpack(client, &path, descriptors))
             }
             GuestRequest::Namespaces => {
-                let [mounts, users] = &self.held.namespaces;
-                self.client(id).reply(GuestReply::Namespaces, &[mounts.as_fd(), users.as_fd()]);
+                let namespaces: Vec<BorrowedFd<'_>> =
+                    self.held.namespaces.iter().map(OwnedFd::as_fd).collect();
+                self.client(id).reply(GuestReply::Namespaces, &namespaces);
             }
             GuestRequest::Freeze { shells } => {
                 let frozen = Frozen::freeze(&self.helpers, &shells);

@@ -1,0 +1,70 @@
+//! Which limits the daemon can enforce.
+
+use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
+
+use super::daemon::Daemon;
+
+/// Said where a limit on disks is asked for.
+pub(super) const IO_SENTENCE: &str = "the limit on disks is not enforced: a container daemon wants to be told the devices that it keeps containers on";
+
+/// One sentence for each limit that does not hold.
+pub(super) fn unenforced(daemon: &Daemon) -> Vec<String> {
+    let info = &daemon.info;
+    let no_groups = daemon.has_security_option("rootless")
+        && info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1);
+    let mut sentences = Vec::new();
+    if no_groups || info.memory_limit == Some(false) {
+        sentences.push("the memory limit is not enforced: the container daemon cannot".to_owned());
+    }
+    if no_groups || info.pids_limit == Some(false) {
+        sentences.push("the limit on processes is not enforced: the container daemon cannot".to_owned());
+    }
+    if !may_limit_disk(info) {
+        let driver = info.driver.as_deref().unwrap_or("unknown");
+        sentences.push(disk_sentence(&format!("the storage driver `{driver}` cannot on this file system")));
+    }
+    if !daemon.has_security_option("seccomp") {
+        sentences.push("system calls are not filtered: the container daemon has no seccomp".to_owned());
+    }
+    if daemon.is_podman {
+        sentences.push("making user namespaces is not forbidden: Podman's filter lets it through".to_owned());
+    }
+    if daemon.has_security_option("selinux") {
+        sentences.push("SELinux does not confine sandboxes: it would keep their owner out".to_owned());
+    }
+    sentences
+}
+
+pub(super) fn disk_sentence(reason: &str) -> String {
+    format!("the disk limit is not enforced but for /dev/shm: {reason}")
+}
+
+/// Whether it is worth asking for a limited writable layer: overlays can on XFS (with project quotas).
+pub(super) fn may_limit_disk(info: &SystemInfo) -> bool {
+    let driver = info.driver.as_deref().unwrap_or_default();
+    let is_on = |file_system: &str| {
+        let mut facts = info.driver_status.iter().flatten();
+        facts.any(
+            |fact| matches!(&fact[..], [name, value] if name == "Backing Filesystem" && value == file_system),
+        )
+    };
+    matches!(driver, "btrfs" | "zfs") || driver.starts_with("overlay") && is_on("xfs")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_some_storage_can_limit_the_disk() {
+        let info = |driver: &str, file_system: &str| SystemInfo {
+            driver: Some(driver.to_owned()),
+            driver_status: Some(vec![vec!["Backing Filesystem".to_owned(), file_system.to_owned()]]),
+            ..SystemInfo::default()
+        };
+        assert!(may_limit_disk(&info("overlay2", "xfs")));
+        assert!(may_limit_disk(&info("btrfs", "btrfs")));
+        assert!(!may_limit_disk(&info("overlay2", "extfs")));
+        assert!(!may_limit_disk(&info("vfs", "xfs")));
+    }
+}
