@@ -104,18 +104,20 @@ impl Init {
             GuestRequest::Write { path } => {
                 self.fork_helper(id, |client| files::write(client, &path, descriptors))
             }
-            GuestRequest::Namespaces => {
-                let [mounts, users] = &self.held.namespaces;
-                self.client(id).reply(GuestReply::Namespaces, &[mounts.as_fd(), users.as_fd()]);
-            }
+            GuestRequest::Namespaces => self.hand_out_namespaces(id, GuestReply::Namespaces),
             GuestRequest::Freeze { shells } => {
                 let frozen = Frozen::freeze(&self.helpers, &shells);
                 let (complete, quiet) = (frozen.complete, frozen.quiet);
                 self.frozen = Some((frozen, Vec::new()));
-                self.client(id).reply(GuestReply::Frozen { complete, quiet }, &[]);
+                self.hand_out_namespaces(id, GuestReply::Frozen { complete, quiet });
             }
             GuestRequest::Thaw => self.thaw(id),
         }
+    }
+
+    fn hand_out_namespaces(&self, id: u64, reply: GuestReply) {
+        let [mounts, users] = &self.held.namespaces;
+        self.client(id).reply(reply, &[mounts.as_fd(), users.as_fd()]);
     }
 
     /// Puts off what would start a process while none may run.
