@@ -1,9 +1,10 @@
 //! Measurements, as JSON lines on stdout: medians, and ratios to a plain tool measured in the same run.
 //!
-//! `cargo run --release -p swegym-bench -- sandbox` and `... -- quickstart`.
+//! `cargo run --release -p swegym-bench -- sandbox`, `... -- fork` and `... -- quickstart`.
 #![expect(clippy::print_stdout, reason = "its output is data on stdout")]
 
 mod docker;
+mod fork;
 mod quickstart;
 mod sandbox;
 
@@ -28,6 +29,12 @@ enum Bench {
     },
     /// The docker backend beside the client of a container daemon
     Docker(docker::Arguments),
+    /// Fork a sandbox that has written 100 MB; beside `cp -a`
+    Fork {
+        /// Rounds; each measures both, one after the other
+        #[arg(long, default_value_t = 20)]
+        rounds: usize,
+    },
     /// `swegym quickstart` with a cold cache, and again with a warm one into a new folder
     Quickstart {
         /// The program to measure
@@ -48,6 +55,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Bench::parse() {
         Bench::Docker(arguments) => docker::run(&arguments)?,
         Bench::Sandbox { rounds } => sandbox::run(rounds)?,
+        Bench::Fork { rounds } => fork::run(rounds)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -216,6 +216,139 @@ async fn disks_are_read_no_faster_than_allowed() {
 }
 
 #[tokio::test]
+async fn changes_are_told_against_all_layers() {
+    let (subject, state) = subject().await;
+    let low = layer(state.path(), "low", &[("opt/a", "a"), ("opt/b", "b"), ("opt/d/old", "old")]);
+    let built = layer(state.path(), "built", &[]);
+    let builder = subject
+        .with(|spec| {
+            spec.image.layers = as_layers(std::slice::from_ref(&low));
+            spec.upper = Upper::Folder(built.clone());
+        })
+        .await;
+    text(&*builder, "rm /opt/b; rm -r /opt/d; mkdir /opt/d; echo new > /opt/d/new; echo a2 > /opt/a").await;
+    let listed = |changes: Vec<swegym_sandbox::Change>| -> Vec<String> {
+        let line = |change: swegym_sandbox::Change| {
+            format!("{:?} {}", change.kind, String::from_utf8(change.path).unwrap())
+        };
+        changes.into_iter().map(line).collect()
+    };
+    let expected = ["Modified /opt/a", "Deleted /opt/b", "Added /opt/d/new", "Deleted /opt/d/old"];
+    assert_eq!(listed(builder.changes().await.unwrap()), expected);
+    drop(builder);
+
+    let sandbox = subject.with(|spec| spec.image.layers = as_layers(&[low, built])).await;
+    assert!(sandbox.changes().await.unwrap().is_empty());
+    let script = "echo b > /opt/b; rm -r /opt/d; mkdir /opt/d; echo new > /opt/d/new; echo a2 > /opt/a";
+    text(&*sandbox, script).await;
+    for sandbox in [sandbox.fork().await.unwrap(), sandbox] {
+        assert_eq!(listed(sandbox.changes().await.unwrap()), ["Added /opt/b"]);
+    }
+}
+
+#[tokio::test]
+async fn a_fork_of_a_builder_leaves_its_layer_alone() {
+    let (subject, state) = subject().await;
+    let built = layer(state.path(), "built", &[]);
+    let builder = subject.with(|spec| spec.upper = Upper::Folder(built.clone())).await;
+    text(&*builder, "echo 1 > /root/file").await;
+    let fork = builder.fork().await.unwrap();
+    text(&*fork, "echo fork >> /root/file; touch /root/fork").await;
+    text(&*builder, "echo 2 >> /root/file").await;
+    assert_eq!(text(&*fork, "cat /root/file").await, "1\nfork\n");
+    builder.destroy().await.unwrap();
+    assert_eq!(tree(&built), ["root", "root/file"]);
+    assert_eq!(fs::read_to_string(built.join("root/file")).unwrap(), "1\n2\n");
+}
+
+#[tokio::test]
+async fn a_checkpoint_wants_its_own_image() {
+    let (subject, state) = subject().await;
+    let checkpoint = state.path().join("checkpoint");
+    let folder = layer(state.path(), "layer", &[("opt/a", "a")]);
+    let image = |id: &str| {
+        let mut spec = subject.spec.clone();
+        spec.image.layers = vec![Layer { id: id.to_owned(), path: folder.clone() }];
+        spec
+    };
+    let sandbox = subject.backend.create(&image("one")).await.unwrap();
+    text(&*sandbox, "rm /opt/a; touch /root/x").await;
+    sandbox.checkpoint(&checkpoint).await.unwrap();
+    for spec in [image("other"), subject.spec.clone()] {
+        let Err(error) = subject.backend.restore(&spec, &checkpoint).await else { panic!("it was restored") };
+        assert!(error.to_string().ends_with("it was made from another image"), "{error}");
+    }
+    let restored = subject.backend.restore(&image("one"), &checkpoint).await.unwrap();
+    assert_eq!(text(&*restored, "ls /opt /root").await, "/opt:\n\n/root:\nx\n");
+}
+
+/// Bytes of the files below a folder.
+fn bytes_below(folder: &Path) -> u64 {
+    tree(folder)
+        .iter()
+        .map(|path| fs::symlink_metadata(folder.join(path)).unwrap())
+        .map(|about| about.len())
+        .sum()
+}
+
+#[tokio::test]
+async fn written_files_lie_on_disk_by_choice() {
+    let (subject, state) = subject().await;
+    let disk = state.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let disks = || fs::read_dir(&disk).unwrap().count();
+    assert!(subject.backend.unenforced().iter().all(|limit| !limit.contains("disk")));
+    let parent = subject
+        .with(|spec| {
+            spec.upper = Upper::Disk(disk.clone());
+            spec.limits.disk_bytes = 8 << 20;
+        })
+        .await;
+    assert!(subject.backend.unenforced().iter().any(|limit| limit.contains("disk")));
+    // The folder tells nobody but its owner what is in it.
+    let folder = fs::read_dir(&disk).unwrap().next().unwrap().unwrap();
+    assert_eq!(folder.metadata().unwrap().permissions().mode() & 0o777, 0o700);
+    text(&*parent, "head -c 30000000 /dev/urandom > /root/big; rm /etc/group; mkdir -m 0 /root/closed").await;
+    if Uid::effective().is_root() {
+        assert!(bytes_below(&disk) > 30_000_000);
+    }
+
+    let child = parent.fork().await.unwrap();
+    text(&*child, "cmp -n 4 /root/big /dev/zero && exit 1; echo x >> /root/small; ls /etc/group || true")
+        .await;
+    if Uid::effective().is_root() {
+        assert!(bytes_below(&disk) < 31_000_000, "nothing was copied");
+    }
+    text(&*parent, "echo y >> /root/small").await;
+    let before = text(&*child, "md5sum < /root/big").await;
+    parent.destroy().await.unwrap();
+    assert_eq!(disks(), 2, "the child needs both");
+    let grandchild = child.fork().await.unwrap();
+    drop(child);
+    assert_eq!(text(&*grandchild, "cat /root/small; md5sum < /root/big").await, format!("x\n{before}"));
+    grandchild.destroy().await.unwrap();
+    assert_eq!(disks(), 0);
+}
+
+#[tokio::test]
+async fn nothing_on_disk_withstands_removal() {
+    let (subject, state) = subject().await;
+    let disk = state.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let sandbox = subject.with(|spec| spec.upper = Upper::Disk(disk.clone())).await;
+    let script = "\
+cd /root; n=$(printf %0200d 0); for i in $(seq 60); do mkdir $n; cd $n; touch file; done
+ln -s / /root/link; mkfifo /root/pipe; mkdir -p /root/closed/below; chmod 0 /root/closed/below /root/closed";
+    text(&*sandbox, script).await;
+    sandbox.destroy().await.unwrap();
+    assert_eq!(fs::read_dir(&disk).unwrap().count(), 0);
+    let missing = subject.spec.clone();
+    let missing = SandboxSpec { upper: Upper::Disk(state.path().join("nowhere")), ..missing };
+    let Err(error) = subject.backend.create(&missing).await else { panic!("it was made") };
+    assert!(error.to_string().starts_with("create a sandbox: make a folder in `"), "{error}");
+}
+
+#[tokio::test]
 async fn files_of_the_host_are_out_of_reach() {
     let (subject, state) = subject().await;
     fs::write(state.path().join("secret"), "secret").unwrap();
@@ -308,12 +441,30 @@ async fn hold_a_sandbox() {
     let upper = layer(Path::new(&state), "upper", &[]);
     let building = SandboxSpec { upper: Upper::Folder(upper), ..spec() };
     let other = backend.create(&building).await.unwrap();
+    let disk = Path::new(&state).join("disk");
+    fs::create_dir(&disk).unwrap();
+    let on_disk = backend.create(&SandboxSpec { upper: Upper::Disk(disk), ..spec() }).await.unwrap();
+    text(&*on_disk, "mkdir -m 0 /root/closed; cd /root; for i in $(seq 3000); do echo > $i; done").await;
+    let fork = on_disk.fork().await.unwrap();
     let script = detached_sleep(&marker(std::process::id()));
-    for sandbox in [&sandbox, &other] {
+    for sandbox in [&sandbox, &other, &on_disk, &fork] {
         text(&**sandbox, &script).await;
     }
     fs::write(Path::new(&state).join("ready"), "").unwrap();
-    std::future::pending::<()>().await;
+    // Visitors come and go.
+    loop {
+        on_disk.changes().await.unwrap();
+    }
+}
+
+/// Processes below this one.
+fn descendants(pid: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let children = tasks.map(|task| fs::read_to_string(task.path().join("children")).unwrap_or_default());
+    let children: Vec<u32> = children
+        .flat_map(|line| line.split_whitespace().map(|child| child.parse().unwrap()).collect::<Vec<_>>())
+        .collect();
+    children.into_iter().flat_map(|child| descendants(child).into_iter().chain([child])).collect()
 }
 
 #[test]
@@ -328,13 +479,20 @@ fn a_killed_owner_leaves_nothing() {
     let ready = state.path().join("ready");
     wait_until("the owner began", || ready.exists());
     let marker = marker(owner.id());
-    assert_eq!(processes_with(&marker), 2);
+    assert_eq!(processes_with(&marker), 4);
     assert!(!traces_of(owner.id(), state.path()).is_empty());
+    let disks = || fs::read_dir(state.path().join("disk")).unwrap().count();
+    assert_eq!(disks(), 2);
 
+    let processes = descendants(owner.id());
+    assert!(processes.len() > 4);
     owner.kill().unwrap();
     owner.wait().unwrap();
     wait_until("nothing is left", || {
-        processes_with(&marker) == 0 && traces_of(owner.id(), state.path()).is_empty()
+        processes_with(&marker) == 0 && traces_of(owner.id(), state.path()).is_empty() && disks() == 0
+    });
+    wait_until("no process is left", || {
+        processes.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
     });
     assert!(!state.path().join("upper.work").exists());
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();

@@ -260,6 +260,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_dead_owner_wrote_to_disk_is_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let disk = tempfile::tempdir().unwrap();
+        let scratch = scratch_of_a_dead_owner(state.path());
+        let folder = scratch.make_disk_folder(3, disk.path()).unwrap();
+        fs::create_dir_all(folder.path.join("0/below")).unwrap();
+        fs::set_permissions(folder.path.join("0"), fs::Permissions::from_mode(0o000)).unwrap();
+        fs::create_dir(disk.path().join("other")).unwrap();
+        // A record that was not written to its end names something else.
+        fs::write(scratch.folder().join("disk-folder-4"), disk.path().as_os_str().as_encoded_bytes())
+            .unwrap();
+
+        assert_eq!(clean_leftovers(state.path()).unwrap().folders.len(), 1);
+        let left: Vec<_> =
+            fs::read_dir(disk.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["other"]);
+    }
+
+    #[test]
     fn what_living_owners_and_other_machines_have_stays() {
         let state = tempfile::tempdir().unwrap();
         Scratch::make(state.path(), &Owner::new().unwrap().name()).unwrap();

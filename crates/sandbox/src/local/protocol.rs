@@ -186,7 +186,8 @@ pub(crate) enum GuestReply {
     Unpacked,
     /// The mount and the user namespace come along.
     Namespaces,
-    /// Whether everything is stopped; and whether there was nothing to stop but idle shells.
+    /// Whether everything is stopped; and whether there was nothing to stop but idle shells. The mount and the
+    /// user namespace come along.
     Frozen {
         complete: bool,
         quiet: bool,

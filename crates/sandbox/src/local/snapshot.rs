@@ -32,7 +32,10 @@ const ABOUT_BYTES: u64 = 1 << 20;
 impl Launched {
     pub(super) async fn list_changes(&self, sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError> {
         let _visited = self.visited.lock().await;
-        let (reply, descriptors) = self.visit(sandbox, Visit::Changes, None).await?;
+        let (reply, namespaces) = sandbox.channel.call(GuestRequest::Namespaces, &[]).await?;
+        let GuestReply::Namespaces = reply else { return Err(SandboxError::Gone) };
+        let (reply, descriptors) =
+            self.visit(sandbox, Visit::Changes, &namespaces.iter().collect::<Vec<_>>()).await?;
         match (reply, descriptors.into_iter().next()) {
             (VisitReply::Compared, Some(list)) => {
                 let read = tokio::task::spawn_blocking(move || read_changes(File::from(list)));
@@ -51,7 +54,9 @@ impl Launched {
     pub(super) async fn make_fork(&self, sandbox: &LocalSandbox) -> Result<LocalSandbox, SandboxError> {
         let _visited = self.visited.lock().await;
         let (stopped, quiet) = stop(sandbox).await?;
-        let (reply, descriptors) = self.visit(sandbox, Visit::Fork { quiet }, None).await?;
+        let (reply, descriptors) = self
+            .visit(sandbox, Visit::Fork { quiet }, &stopped.namespaces.iter().collect::<Vec<_>>())
+            .await?;
         let (plan, family) = match (reply, descriptors.into_iter().next()) {
             (VisitReply::Forked(plan), Some(family)) => (plan, family),
             (VisitReply::Failed(error), _) => return Err(error.into()),
@@ -90,7 +95,8 @@ impl Launched {
         let uppers = {
             let _visited = self.visited.lock().await;
             let (stopped, _) = stop(sandbox).await?;
-            let visited = self.visit(sandbox, Visit::Checkpoint, Some(&aside.uppers)).await;
+            let needed: Vec<&OwnedFd> = stopped.namespaces.iter().chain([&aside.uppers]).collect();
+            let visited = self.visit(sandbox, Visit::Checkpoint, &needed).await;
             stopped.go_on().await?;
             match visited?.0 {
                 VisitReply::Written { uppers } => uppers,
@@ -106,19 +112,17 @@ impl Launched {
         finished.await.map_err(io::Error::other)?.map_err(|error| failed(error.to_string()))
     }
 
-    /// Sends a visitor, and waits for its answer.
+    /// Sends a visitor, and waits for its answer. It needs the namespaces, and what the visit is about.
     async fn visit(
         &self,
         sandbox: &LocalSandbox,
         visit: Visit,
-        target: Option<&OwnedFd>,
+        needed: &[&OwnedFd],
     ) -> Result<(VisitReply, Vec<OwnedFd>), SandboxError> {
-        let (reply, namespaces) = sandbox.channel.call(GuestRequest::Namespaces, &[]).await?;
-        let GuestReply::Namespaces = reply else { return Err(SandboxError::Gone) };
         let (ours, theirs) = socket_pair()?;
         let (_channel, mut answer) = Channel::open(ours)?;
-        let descriptors: Vec<BorrowedFd<'_>> =
-            [&theirs].into_iter().chain(&namespaces).chain(target).map(OwnedFd::as_fd).collect();
+        let mut descriptors: Vec<BorrowedFd<'_>> = vec![theirs.as_fd()];
+        descriptors.extend(needed.iter().map(|descriptor| descriptor.as_fd()));
         let request = LauncherRequest::Visit { sandbox: self.id, visit };
         match self.launcher.channel.call(request, &descriptors).await {
             Ok((LauncherReply::Visiting, _)) => {}
@@ -145,10 +149,13 @@ impl Launched {
 /// Stops every process inside. Returns what lets them go on, and whether there were none that mind a change
 /// of the root.
 async fn stop(sandbox: &LocalSandbox) -> Result<(Stopped<'_>, bool), SandboxError> {
-    let stopped = Stopped { sandbox, going: false };
+    let mut stopped = Stopped { sandbox, namespaces: Vec::new(), going: false };
     let request = GuestRequest::Freeze { shells: sandbox.idle_shells() };
     match sandbox.channel.call(request, &[]).await? {
-        (GuestReply::Frozen { complete: true, quiet }, _) => Ok((stopped, quiet)),
+        (GuestReply::Frozen { complete: true, quiet }, namespaces) => {
+            stopped.namespaces = namespaces;
+            Ok((stopped, quiet))
+        }
         _ => Err(SandboxError::Create {
             step: "stop the processes".to_owned(),
             message: "some go on".to_owned(),
@@ -174,6 +181,8 @@ impl LocalSandbox {
 /// A sandbox whose processes stand still until this is dropped.
 struct Stopped<'a> {
     sandbox: &'a LocalSandbox,
+    /// For visitors.
+    namespaces: Vec<OwnedFd>,
     going: bool,
 }
 

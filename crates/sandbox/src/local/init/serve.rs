@@ -123,19 +123,20 @@ impl Init {
             GuestRequest::Unpack { path } => {
                 self.fork_file_helper(id, |client| trees::unpack(client, &path, descriptors))
             }
-            GuestRequest::Namespaces => {
-                let namespaces: Vec<BorrowedFd<'_>> =
-                    self.held.namespaces.iter().map(OwnedFd::as_fd).collect();
-                self.client(id).reply(GuestReply::Namespaces, &namespaces);
-            }
+            GuestRequest::Namespaces => self.hand_out_namespaces(id, GuestReply::Namespaces),
             GuestRequest::Freeze { shells } => {
                 let frozen = Frozen::freeze(&self.helpers, &shells);
                 let (complete, quiet) = (frozen.complete, frozen.quiet);
                 self.frozen = Some((frozen, Vec::new()));
-                self.client(id).reply(GuestReply::Frozen { complete, quiet }, &[]);
+                self.hand_out_namespaces(id, GuestReply::Frozen { complete, quiet });
             }
             GuestRequest::Thaw => self.thaw(id),
         }
+    }
+
+    fn hand_out_namespaces(&self, id: u64, reply: GuestReply) {
+        let namespaces: Vec<BorrowedFd<'_>> = self.held.namespaces.iter().map(OwnedFd::as_fd).collect();
+        self.client(id).reply(reply, &namespaces);
     }
 
     /// Puts off what would start a process while none may run.
