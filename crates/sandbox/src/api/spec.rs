@@ -35,7 +35,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Processes and threads.
     pub processes: u64,
-    /// Bytes written into [`Upper::Memory`].
+    /// Bytes written into [`Upper::Memory`], and as many again into `/dev/shm`; each may hold one file, folder or
+    /// link for every 4 KiB of it, and 1024 at least.
     pub disk_bytes: u64,
 }
 
