@@ -88,7 +88,7 @@ fn spec() -> SandboxSpec {
     let env = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
     let config = ImageConfig { env, workdir: "/".into(), binds: host_base(), masks: host_package_masks() };
     SandboxSpec {
-        image: Image { layers: Vec::new(), config },
+        image: Image { config, ..Image::default() },
         upper: Upper::Memory,
         limits: Limits::default(),
         network: Network::None,

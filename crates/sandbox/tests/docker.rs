@@ -11,13 +11,16 @@
 
 mod conformance;
 mod podman;
+#[expect(dead_code, reason = "it serves other test programs too")]
+mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use conformance::{Subject, detached_sleep, processes_with, sh, text};
+use conformance::{Subject, sh, text};
 use podman::{EMPTY, FULL, SETTINGS, SOCKET, podman};
+use support::{detached_sleep, processes_with};
 use swegym_images::{Image, ImageConfig, Layer};
 use swegym_sandbox::{
     Backend, Change, ChangeKind, DockerBackend, DockerConfig, Limits, Network, Sandbox, SandboxError,

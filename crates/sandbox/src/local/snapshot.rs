@@ -34,8 +34,7 @@ impl Launched {
         let _visited = self.visited.lock().await;
         let (reply, namespaces) = sandbox.channel.call(GuestRequest::Namespaces, &[]).await?;
         let GuestReply::Namespaces = reply else { return Err(SandboxError::Gone) };
-        let (reply, descriptors) =
-            self.visit(sandbox, Visit::Changes, &namespaces.iter().collect::<Vec<_>>()).await?;
+        let (reply, descriptors) = self.visit(Visit::Changes, &namespaces.iter().collect::<Vec<_>>()).await?;
         match (reply, descriptors.into_iter().next()) {
             (VisitReply::Compared, Some(list)) => {
                 let read = tokio::task::spawn_blocking(move || read_changes(File::from(list)));
@@ -54,9 +53,8 @@ impl Launched {
     pub(super) async fn make_fork(&self, sandbox: &LocalSandbox) -> Result<LocalSandbox, SandboxError> {
         let _visited = self.visited.lock().await;
         let (stopped, quiet) = stop(sandbox).await?;
-        let (reply, descriptors) = self
-            .visit(sandbox, Visit::Fork { quiet }, &stopped.namespaces.iter().collect::<Vec<_>>())
-            .await?;
+        let (reply, descriptors) =
+            self.visit(Visit::Fork { quiet }, &stopped.namespaces.iter().collect::<Vec<_>>()).await?;
         let (plan, family) = match (reply, descriptors.into_iter().next()) {
             (VisitReply::Forked(plan), Some(family)) => (plan, family),
             (VisitReply::Failed(error), _) => return Err(error.into()),
@@ -96,7 +94,7 @@ impl Launched {
             let _visited = self.visited.lock().await;
             let (stopped, _) = stop(sandbox).await?;
             let needed: Vec<&OwnedFd> = stopped.namespaces.iter().chain([&aside.uppers]).collect();
-            let visited = self.visit(sandbox, Visit::Checkpoint, &needed).await;
+            let visited = self.visit(Visit::Checkpoint, &needed).await;
             stopped.go_on().await?;
             match visited?.0 {
                 VisitReply::Written { uppers } => uppers,
@@ -115,7 +113,6 @@ impl Launched {
     /// Sends a visitor, and waits for its answer. It needs the namespaces, and what the visit is about.
     async fn visit(
         &self,
-        sandbox: &LocalSandbox,
         visit: Visit,
         needed: &[&OwnedFd],
     ) -> Result<(VisitReply, Vec<OwnedFd>), SandboxError> {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use swegym_sandbox::{ChangeKind, ExecRequest, ExecStatus, Sandbox, SandboxError};
 
-use super::{Subject, processes_with, sh, text};
+use super::{Subject, sh, text};
+use crate::support::{detached_sleep, processes_with};
 
 /// Files of every kind, and names of every kind.
 const MAKE_TREE: &str = "\
@@ -223,7 +224,7 @@ pub(crate) async fn a_fork_outlives_its_killed_parent(subject: &Subject) {
     let marker = format!("{}.125", 5_000_000 + std::process::id());
     let parent = subject.sandbox().await;
     text(&*parent, "echo kept > /root/file").await;
-    text(&*parent, &super::detached_sleep(&marker)).await;
+    text(&*parent, &detached_sleep(&marker)).await;
     let child = fork(&*parent).await;
     let request = ExecRequest::shell("sleep 0.3; cat /root/file");
     let (output, ended) = tokio::join!(child.exec(&request), parent.destroy());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use swegym_sandbox::{ExecRequest, ExecStatus, Sandbox};
 
 use super::{Subject, sh, text};
+use crate::support::{detached_sleep, processes_with};
 
 pub(crate) async fn only_own_processes_are_seen(subject: &Subject) {
     let sandbox = subject.sandbox().await;
@@ -137,18 +138,6 @@ pub(crate) async fn a_destroyed_sandbox_takes_everything_along(subject: &Subject
     assert_eq!(count(), 1);
     sandbox.destroy().await.unwrap();
     assert_eq!(count(), 0);
-}
-
-/// A script that leaves a process with this argument behind, and ends when it is there.
-pub(crate) fn detached_sleep(marker: &str) -> String {
-    format!("setsid sleep {marker} > /dev/null 2>&1 & until pgrep -x sleep > /dev/null; do :; done")
-}
-
-/// Processes of the host with this argument.
-pub(crate) fn processes_with(argument: &str) -> usize {
-    let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    let lines = processes.filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok());
-    lines.filter(|line| line.split(|byte| *byte == 0).skip(1).any(|word| word == argument.as_bytes())).count()
 }
 
 /// That what keeps processes inside holds for a sandbox whose root was changed, or that began as a fork.

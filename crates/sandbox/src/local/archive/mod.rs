@@ -39,8 +39,7 @@ impl TreeError {
         let error: io::Error = error.into();
         let errno = error.raw_os_error();
         let said = errno.map_or_else(|| error.to_string(), |raw| Errno::from_raw(raw).desc().to_owned());
-        let place =
-            if path.as_os_str().is_empty() { String::new() } else { format!("`{}`: ", path.display()) };
+        let place = if path.as_os_str().is_empty() { String::new() } else { format!("`{}`: ", shown(path)) };
         Self { message: format!("{place}{said}"), errno }
     }
 }
@@ -49,6 +48,14 @@ impl From<io::Error> for TreeError {
     fn from(error: io::Error) -> Self {
         Self::at(Path::new(""), error)
     }
+}
+
+/// A path as text for people, whatever bytes it is made of and however many.
+fn shown(path: &Path) -> String {
+    const CHARACTERS: usize = 200;
+    let text = path.to_string_lossy();
+    let start: String = text.chars().take(CHARACTERS).flat_map(char::escape_debug).collect();
+    if text.chars().nth(CHARACTERS).is_some() { format!("{start}...") } else { start }
 }
 
 /// Opens what lies below a folder; no link is followed on the way.

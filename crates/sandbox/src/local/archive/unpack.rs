@@ -18,7 +18,7 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, symlinkat, unlinkat};
 use tar::{Archive, Entry, EntryType};
 
-use super::{PATH_BYTES, TreeError, open_below};
+use super::{PATH_BYTES, TreeError, open_below, shown};
 use crate::TreeLimits;
 
 /// Bytes of names of folders that are remembered to get their modes at the end.
@@ -137,7 +137,7 @@ impl Unpacker<'_> {
             Err(Errno::EEXIST) if self.rules.replace => {
                 unlinkat(parent, name, UnlinkatFlags::NoRemoveDir).and_then(|()| make())
             }
-            Err(Errno::EEXIST) => return Err(TreeError::new(format!("`{}` comes twice", path.display()))),
+            Err(Errno::EEXIST) => return Err(TreeError::new(format!("`{}` comes twice", shown(path)))),
             made => made,
         };
         made.map_err(|errno| TreeError::at(path, errno))
@@ -236,8 +236,8 @@ fn checked(name: &[u8]) -> Result<PathBuf, TreeError> {
     let bare = name.strip_suffix(b"/").unwrap_or(name);
     let is_name = |part: &[u8]| !matches!(part, b"" | b"." | b"..") && !part.contains(&0);
     if bare.len() > PATH_BYTES || !bare.split(|byte| *byte == b'/').all(is_name) {
-        let shown = String::from_utf8_lossy(&name[..name.len().min(200)]).into_owned();
-        return Err(TreeError::new(format!("the stream holds the name `{}`", shown.escape_default())));
+        let name = shown(Path::new(OsStr::from_bytes(name)));
+        return Err(TreeError::new(format!("the stream holds the name `{name}`")));
     }
     Ok(PathBuf::from(OsStr::from_bytes(bare)))
 }

@@ -50,9 +50,10 @@ const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Parts of `/proc` that configure the machine.
 const PROC_READ_ONLY: [&str; 5] = ["sys", "sysrq-trigger", "irq", "bus", "fs"];
 /// Parts of `/proc` that tell about the machine what no program needs.
-const PROC_HIDDEN: [&str; 10] = [
+const PROC_HIDDEN: [&str; 11] = [
     "acpi",
     "asound",
+    "kallsyms",
     "kcore",
     "keys",
     "latency_stats",
@@ -73,7 +74,7 @@ pub(super) fn make_root(
     let privileged = surroundings.privileged;
     mount_plain(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None).step("make mounts private")?;
     let point = surroundings.mount_point;
-    mount_tmpfs(point, &format!("mode=0755,size={}", spec.disk_bytes), privileged).step("mount tmpfs")?;
+    mount_tmpfs(point, &format!("mode=0755,{}", room(spec.disk_bytes)), privileged).step("mount tmpfs")?;
     std::env::set_current_dir(point).step("enter tmpfs")?;
     let points = skeleton::survey(spec)?;
     as_sandbox_user(privileged, || prepare(spec, &points))?;
@@ -176,7 +177,7 @@ fn mount_overlay(spec: &CreateSpec, privileged: bool) -> Result<(), SetupError> 
 
 /// Builds `/dev` aside.
 fn make_dev(shared_memory: u64, privileged: bool) -> Result<(), SetupError> {
-    mount_tmpfs(Path::new("dev"), "mode=0755,size=64k", privileged).step("mount /dev")?;
+    mount_tmpfs(Path::new("dev"), "mode=0755,size=64k,nr_inodes=1k", privileged).step("mount /dev")?;
     as_sandbox_user(privileged, || -> io::Result<()> {
         for name in DEVICES {
             File::create(Path::new("dev").join(name))?;
@@ -191,7 +192,7 @@ fn make_dev(shared_memory: u64, privileged: bool) -> Result<(), SetupError> {
         attach(&device, &Path::new("dev").join(name), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
             .step(format!("bind `{}`", device.display()))?;
     }
-    let options = format!("mode=1777,size={shared_memory}");
+    let options = format!("mode=1777,{}", room(shared_memory));
     mount_tmpfs(Path::new("dev/shm"), &options, privileged).step("mount /dev/shm")?;
     // Terminals are a comfort that some hosts refuse.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
@@ -283,6 +284,14 @@ fn is_folder(found: &OwnedFd) -> bool {
 
 fn mount_plain(source: Option<&str>, target: &str, flags: MsFlags, kind: Option<&str>) -> nix::Result<()> {
     mount(source, target, kind, flags, None::<&str>)
+}
+
+/// A file costs the kernel memory also when it is empty, so their number is limited too: one for each page of
+/// the room for contents.
+fn room(bytes: u64) -> String {
+    const PAGE: u64 = 4096;
+    const FEWEST: u64 = 1024;
+    format!("size={bytes},nr_inodes={}", (bytes / PAGE).max(FEWEST))
 }
 
 /// Mounts a tmpfs whose root belongs to the sandbox's root.

@@ -156,6 +156,13 @@ pub(super) const CONDITIONAL: &[(c_long, &[&[Test]])] = &[
     (SYS_ioctl, &[&[Test::Is(1, TIOCSTI)], &[Test::Is(1, TIOCLINUX)]]),
     (SYS_socket, OTHER_FAMILY),
     (SYS_socketpair, OTHER_FAMILY),
+    // Process 1 is init: with a limit of one open file it could serve nobody.
+    (SYS_prlimit64, INIT),
+    (SYS_sched_setparam, INIT),
+    (SYS_sched_setscheduler, INIT),
+    (SYS_sched_setaffinity, INIT),
+    (SYS_sched_setattr, INIT),
+    (SYS_setpriority, &[&[Test::Is(0, 0), Test::Is(1, 1)]]),
     // Layouts of memory of other systems, with flaws of their own: the usual one, the name of the 32-bit one or
     // of an old kernel, addresses that stay the same, and the question which one it is.
     (
@@ -169,6 +176,8 @@ pub(super) const CONDITIONAL: &[(c_long, &[&[Test]])] = &[
         ]],
     ),
 ];
+
+const INIT: &[&[Test]] = &[&[Test::Is(0, 1)]];
 
 const NEW_NAMESPACE: &[&[Test]] = &[
     &[Test::Has(0, CLONE_NEWNS as u64)],
