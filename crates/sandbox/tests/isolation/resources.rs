@@ -8,7 +8,13 @@ use super::attempt::{Attempt, Code, Outcome, python, shell};
 use super::lab::Lab;
 use crate::support::{processes_with, wait_until};
 
-const SMALL: Limits = Limits { memory_bytes: 256 << 20, processes: 60, disk_bytes: 8 << 20 };
+const SMALL: Limits = Limits {
+    memory_bytes: 256 << 20,
+    processes: 60,
+    disk_bytes: 8 << 20,
+    cpu_millis: None,
+    io_bytes_per_second: None,
+};
 
 const BOMBS: &[Attempt] = &[
     shell(
