@@ -19,7 +19,7 @@ use std::process::{Command, Stdio};
 
 use conformance::{Subject, detached_sleep, processes_with, sh, text};
 use nix::unistd::Uid;
-use swegym_images::{Image, ImageConfig, Layer};
+use swegym_images::{Begin, Image, ImageConfig, Layer, LayerStore, Recipe};
 use swegym_sandbox::{
     Backend, Level, Limits, LocalBackend, LocalConfig, Network, Sandbox, SandboxSpec, Upper, clean_leftovers,
     host_base, host_package_masks, layer_owner, probe,
@@ -104,6 +104,22 @@ fn give_away(path: &Path) {
 fn as_layers(folders: &[PathBuf]) -> Vec<Layer> {
     let layer = |path: &PathBuf| Layer::unmanaged("", path);
     folders.iter().map(layer).collect()
+}
+
+#[tokio::test]
+async fn the_store_keeps_the_layers_of_a_living_sandbox() {
+    let (subject, state) = subject().await;
+    let store = LayerStore::open(state.path().join("store"), layer_owner()).unwrap();
+    let recipe = Recipe::new("test", &"a").unwrap();
+    let Begin::Build(build) = store.begin(&recipe).unwrap() else { panic!("the store is empty") };
+    fs::write(build.files().join("x"), "of the layer").unwrap();
+    let layers = vec![build.commit().unwrap()];
+    let sandbox = subject.with(|spec| spec.image.layers = layers).await;
+    assert_eq!(store.collect(0, false).unwrap().in_use.len(), 1);
+    assert_eq!(text(&*sandbox, "cat /x").await, "of the layer");
+    sandbox.destroy().await.unwrap();
+    assert_eq!(store.collect(0, false).unwrap().layers.len(), 1);
+    assert_eq!(store.find(&recipe), None);
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! `swegym images`.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 use serde_json::{Value, json};
-use swegym_images::{Begin, Layer, LayerStore, Recipe};
+use swegym_images::{Begin, FIXED_TIME, Layer, LayerStore, Recipe};
 use swegym_testkit::toy_repo;
 
 use crate::support::{Place, Ran, network};
@@ -151,4 +152,22 @@ fn images_are_built_once_and_failures_have_reasons() {
     assert!(ran.stderr.contains("2 images: 0 built, 1 there before, 1 failed"), "{}", ran.stderr);
     let ran = place.run(&[&build[..], &["--only", "toy__toy-1"]].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert_index_is_younger(&place);
+}
+
+/// Otherwise git would read every file to say that nothing changed.
+fn assert_index_is_younger(place: &Place) {
+    let list = lines(&place.run(&["images", "list", "--format", "json"]));
+    let toy = list.iter().find(|image| image["image"] == "toy__toy-1").unwrap();
+    let layers = place.cache().join("store/layers");
+    let testbed = layers.join(toy["layers"][1].as_str().unwrap()).join("fs/testbed");
+    let time = |path: &str| fs::metadata(testbed.join(path)).unwrap().mtime();
+    assert_eq!(time("toy/calc.py"), FIXED_TIME);
+    assert!(time(".git/index") > FIXED_TIME);
+    let git_dir = format!("--git-dir={}", testbed.join(".git").display());
+    let arguments = ["-c", "safe.directory=*", &git_dir, "ls-files", "--debug"];
+    let shown = std::process::Command::new("git").args(arguments).output().unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    let times: Vec<&str> = shown.lines().filter_map(|line| line.trim().strip_prefix("mtime: ")).collect();
+    assert_eq!(times, vec![format!("{FIXED_TIME}:0"); 4], "{shown}");
 }

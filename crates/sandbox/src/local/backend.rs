@@ -117,13 +117,8 @@ impl Backend for LocalBackend {
         let oom_counter = self.launch(create_spec(id, spec), theirs).await?;
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.
-        let sandbox = LocalSandbox::new(
-            id,
-            channel,
-            Arc::clone(&self.launcher),
-            oom_counter,
-            spec.image.clone(),
-        );
+        let sandbox =
+            LocalSandbox::new(id, channel, Arc::clone(&self.launcher), oom_counter, spec.image.clone());
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
