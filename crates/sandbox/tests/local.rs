@@ -20,7 +20,7 @@ use std::time::Duration;
 use conformance::{Subject, sh, text};
 use nix::unistd::Uid;
 use support::{as_layers, config, detached_sleep, layer, processes_with, spec, traces_of, wait_until};
-use swegym_images::Layer;
+use swegym_images::{Begin, Layer, LayerStore, Recipe};
 use swegym_sandbox::{
     Backend, Level, Limits, LocalBackend, LocalConfig, Network, Sandbox, SandboxSpec, Upper, clean_leftovers,
     layer_owner, probe,
@@ -50,6 +50,22 @@ macro_rules! run_cases {
     };
 }
 for_each_case!(run_cases);
+
+#[tokio::test]
+async fn the_store_keeps_the_layers_of_a_living_sandbox() {
+    let (subject, state) = subject().await;
+    let store = LayerStore::open(state.path().join("store"), layer_owner()).unwrap();
+    let recipe = Recipe::new("test", &"a").unwrap();
+    let Begin::Build(build) = store.begin(&recipe).unwrap() else { panic!("the store is empty") };
+    fs::write(build.files().join("x"), "of the layer").unwrap();
+    let layers = vec![build.commit().unwrap()];
+    let sandbox = subject.with(|spec| spec.image.layers = layers).await;
+    assert_eq!(store.collect(0, false).unwrap().in_use.len(), 1);
+    assert_eq!(text(&*sandbox, "cat /x").await, "of the layer");
+    sandbox.destroy().await.unwrap();
+    assert_eq!(store.collect(0, false).unwrap().layers.len(), 1);
+    assert_eq!(store.find(&recipe), None);
+}
 
 #[tokio::test]
 async fn upper_layers_win_and_stay_as_they_are() {

@@ -33,6 +33,11 @@ impl Place {
         self.folder.path().join(name)
     }
 
+    /// The cache folder.
+    pub(crate) fn cache(&self) -> &Path {
+        &self.cache
+    }
+
     /// Writes a file in the folder.
     pub(crate) fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);

@@ -78,7 +78,7 @@ async fn build_all(
             let what = match result {
                 Ok(false) => format!("built in {}", seconds(*ms)),
                 Ok(true) => "there".to_owned(),
-                Err(failure) => format!("failed: {failure}"),
+                Err(failure) => format!("failed: {}", reason(failure)),
             };
             let place = format!("[{}/{}]", built.len(), instances.len());
             printer.line(&format!("{place} {}: {what}", instances[*index].id()));
@@ -98,8 +98,16 @@ async fn build_one(images: &ImageBuilder, index: usize, instance: &Instance) -> 
 fn text(instance: &Instance, Built { result, .. }: &Built) -> String {
     match result {
         Ok(reused) => format!("{}  {}", instance.id(), if *reused { "there" } else { "built" }),
-        Err(failure) => format!("{}  failed: {failure}", instance.id()),
+        Err(failure) => format!("{}  failed: {}", instance.id(), reason(failure)),
     }
+}
+
+/// A failure on one line: what failed, and the end of what was printed, where the reason usually is.
+fn reason(failure: &Failure) -> String {
+    let text = failure.to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first} ... {last}"))
 }
 
 fn json(instance: &Instance, Built { result, ms, .. }: &Built) -> serde_json::Value {
@@ -110,4 +118,24 @@ fn json(instance: &Instance, Built { result, ms, .. }: &Built) -> serde_json::Va
     };
     let failure = result.as_ref().err();
     serde_json::json!({ "instance_id": instance.id(), "status": status, "ms": ms, "failure": failure })
+}
+
+#[cfg(test)]
+mod tests {
+    use swegym_core::Boundary;
+
+    use super::*;
+
+    #[test]
+    fn reasons_are_one_line() {
+        let failure = |message: &str| Failure {
+            boundary: Boundary::Sandbox,
+            kind: "image_build".to_owned(),
+            message: message.to_owned(),
+            retryable: false,
+        };
+        assert_eq!(reason(&failure("failed to x: y")), failure("failed to x: y").to_string());
+        let long = reason(&failure("failed to x: exit code 1: begin\n  File y\nNo module named 'z'\n\n"));
+        assert!(long.ends_with("exit code 1: begin ... No module named 'z'"), "{long}");
+    }
 }
