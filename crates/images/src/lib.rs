@@ -4,6 +4,7 @@
 //! store by one rename, whole, and never changes after that, so a killed builder leaves only scratch behind.
 
 mod image;
+pub mod oci;
 mod store;
 
 pub use image::{HostBind, Image, ImageConfig, Layer};
