@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::images::ImagesCommand;
+
 /// Turn real software tasks into training environments for coding agents
 #[derive(Debug, Parser)]
 #[command(name = "swegym", version, propagate_version = true, max_term_width = 100)]
@@ -35,6 +37,11 @@ pub(crate) enum Command {
     ///
     /// Example: swegym eval -i tasks.jsonl --repos repos --specs specs.json --predictions preds.jsonl -j 8
     Eval(EvalArgs),
+    /// Pull, push, import and export images
+    Images {
+        #[command(subcommand)]
+        command: ImagesCommand,
+    },
     /// Check what this machine can do, and say how to mend what it cannot
     ///
     /// Example: swegym doctor --clean
@@ -168,7 +175,7 @@ pub(crate) enum Format {
     Json,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),

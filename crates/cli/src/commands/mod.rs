@@ -2,6 +2,7 @@
 
 mod doctor;
 mod eval;
+pub(crate) mod images;
 mod inputs;
 mod policies;
 mod quickstart;
@@ -18,6 +19,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<E
         Command::Quickstart(args) => Box::pin(quickstart::run(args, printer)).await,
         Command::Rollout(args) => Box::pin(rollout::run(args, printer)).await,
         Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
+        Command::Images { command } => images::run(command, printer).await,
         Command::Doctor(args) => doctor::run(&args, printer).await,
     }
 }

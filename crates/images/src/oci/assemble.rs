@@ -133,6 +133,8 @@ impl Assembly<'_> {
         below: Option<&[Layer]>,
     ) -> Result<Option<(Layer, LeftOut)>, OciError> {
         if let Some(layer) = layer::find(self.store, &part.diff_id, below.unwrap_or_default())? {
+            // An archive of several images, or a pull that was killed, may have left it.
+            self.cache.remove(&part.archive.digest);
             return Ok(Some((layer, LeftOut::default())));
         }
         let archive = self.fetch(reference, &part.archive).await?;

@@ -62,10 +62,15 @@ impl BlobCache {
         Ok(blob.keep()?.0)
     }
 
+    /// A file beside the blobs, for as long as it is held.
+    pub(crate) fn temporary_file(&self) -> Result<NamedTempFile, OciError> {
+        let folder = self.root.join("partial");
+        NamedTempFile::new_in(&folder).map_err(OciError::io("make a file in", &folder))
+    }
+
     /// A blob whose digest is not known yet.
     pub(crate) fn new_blob(&self) -> Result<NewBlob, OciError> {
-        let folder = self.root.join("partial");
-        let file = NamedTempFile::new_in(&folder).map_err(OciError::io("make a file in", &folder))?;
+        let file = self.temporary_file()?;
         Ok(NewBlob { file: Hashing::new(BufWriter::with_capacity(1 << 17, file)), cache: self.clone() })
     }
 

@@ -35,9 +35,7 @@ impl Tree {
 
     /// Opens a folder in it. Links on the way are followed as a process inside would.
     pub(crate) fn folder(&self, path: &[u8]) -> nix::Result<OwnedFd> {
-        let path = if path.is_empty() { b".".as_slice() } else { path };
-        let beneath = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
-        match self.look_up(path, beneath) {
+        match self.plain_folder(path) {
             Err(Errno::ELOOP) => {
                 let found =
                     self.look_up(path, ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS)?;
@@ -49,6 +47,12 @@ impl Tree {
             }
             other => other,
         }
+    }
+
+    /// Opens a folder in it, and follows no link.
+    pub(crate) fn plain_folder(&self, path: &[u8]) -> nix::Result<OwnedFd> {
+        let path = if path.is_empty() { b".".as_slice() } else { path };
+        self.look_up(path, ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS)
     }
 
     fn look_up(&self, path: &[u8], resolve: ResolveFlag) -> nix::Result<OwnedFd> {

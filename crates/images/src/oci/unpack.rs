@@ -110,10 +110,10 @@ impl<'a> Unpacker<'a> {
         };
         match name.marker().map_err(refuse)? {
             Some(Marker::Ignored) => Ok(()),
-            Some(Marker::Opaque) => {
-                let parent = self.make_folder(name.parent())?;
-                tree::make_opaque(parent).map_err(io_failed("make opaque", name.parent()))
-            }
+            Some(Marker::Opaque) => match self.marked_folder(name.parent())? {
+                Some(parent) => tree::make_opaque(parent).map_err(io_failed("make opaque", name.parent())),
+                None => Ok(()),
+            },
             Some(Marker::Whiteout(hidden)) => self.whiteout(&name, hidden),
             None => self.place(&name, last, entry, reader),
         }
@@ -211,7 +211,7 @@ impl<'a> Unpacker<'a> {
 
     /// Gives `hidden`, beside the marker, up: layers below keep it from being seen.
     fn whiteout(&mut self, name: &Name, hidden: &[u8]) -> Result<(), UnpackError> {
-        let parent = self.make_folder(name.parent())?;
+        let Some(parent) = self.marked_folder(name.parent())? else { return Ok(()) };
         match tree::status(&parent, hidden).map_err(failed("find", name.path()))? {
             None => tree::make_whiteout(&parent, hidden).map_err(failed("make the whiteout", name.path())),
             // A marker speaks of layers below: what this layer brings stays, whichever came first.
@@ -220,6 +220,16 @@ impl<'a> Unpacker<'a> {
                 tree::make_opaque(folder).map_err(io_failed("make opaque", name.path()))
             }
             Some(_) => Ok(()),
+        }
+    }
+
+    /// The folder that a marker speaks of. Nothing where this layer puts a file, a link or a whiteout in its place:
+    /// that hides what lies below anyway, and some tools write the markers all the same.
+    fn marked_folder(&mut self, path: &[u8]) -> Result<Option<OwnedFd>, UnpackError> {
+        match self.tree.plain_folder(path) {
+            Err(Errno::ENOENT) => self.make_folder(path).map(Some),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            found => found.map(Some).map_err(failed("open", path)),
         }
     }
 

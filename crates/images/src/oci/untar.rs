@@ -50,6 +50,11 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// Whether it has holes, so that its data does not stand in the archive as it is.
+    pub(crate) fn is_sparse(&self) -> bool {
+        self.extents.is_some()
+    }
+
     /// Its name, for messages.
     pub(crate) fn shown(&self) -> String {
         show(&self.path)

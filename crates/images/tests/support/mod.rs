@@ -1,5 +1,7 @@
 //! A registry of one repository on the loopback address, that can misbehave, and images to put into it.
 
+pub mod trees;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};

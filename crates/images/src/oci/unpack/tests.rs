@@ -234,6 +234,23 @@ fn a_whiteout_never_hides_what_its_own_layer_brings() {
 }
 
 #[test]
+fn markers_below_what_replaces_their_folder_mean_nothing() {
+    let layers = [
+        archive().file("d", "new").file("d/.wh.x", "").file("d/.wh..wh..opq", ""),
+        archive().file("d/.wh.x", "").file("d", "new"),
+        archive().folder("e").link("d", "e").file("d/.wh.x", "").file("d/deeper/.wh.x", ""),
+        archive().file(".wh.d", "").file("d/.wh.x", "").file("d/.wh..wh..opq", ""),
+    ];
+    for layer in layers {
+        let (_folder, tree) = layer.tree();
+        assert!(!fs::symlink_metadata(tree.join("d")).unwrap().is_dir());
+        assert!(
+            fs::read_dir(tree.join("e")).is_ok_and(|mut e| e.next().is_none()) || !tree.join("e").exists()
+        );
+    }
+}
+
+#[test]
 fn whiteouts_of_nothing_are_refused() {
     for (name, reason) in [
         (".wh.", "of nothing"),
