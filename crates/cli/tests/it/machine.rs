@@ -20,7 +20,7 @@ fn doctor_reports_every_check() {
 #[test]
 fn help_names_every_command() {
     let ran = Place::new().run(&["--help"]);
-    for command in ["quickstart", "rollout", "eval", "doctor"] {
+    for command in ["quickstart", "rollout", "eval", "images", "doctor"] {
         assert!(ran.stdout.contains(command), "{command} is missing: {}", ran.stdout);
     }
 }

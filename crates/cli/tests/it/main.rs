@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod edges;
+mod images;
 mod machine;
 mod pipeline;
 mod support;

@@ -34,10 +34,9 @@ pub(crate) fn pack<W: Write>(config: &ImageConfig, out: W) -> Result<W, OciError
     let mut packer = Packer::new(out, Rules::Host(&config.masks));
     let failed = OciError::io("pack", root);
     FOLDERS.iter().try_for_each(|(name, mode)| packer.folder(name, *mode)).map_err(&failed)?;
-    let files = FILES.iter();
+    let mut files = FILES.iter();
     files
-        .map(|(name, content)| packer.file(name.as_bytes(), content.as_bytes()))
-        .collect::<Result<(), _>>()
+        .try_for_each(|(name, content)| packer.file(name.as_bytes(), content.as_bytes()))
         .map_err(&failed)?;
     for bind in outermost(config) {
         let name = bind.strip_prefix(root).unwrap_or(bind);

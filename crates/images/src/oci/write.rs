@@ -41,7 +41,7 @@ pub fn write_archive(
     path: &Path,
 ) -> Result<(), OciError> {
     if form == ArchiveForm::OciLayout {
-        let mut sink = Sink::folder(path)?;
+        let mut sink = Sink::open_folder(path)?;
         return write_layout(image, cache, reference, &mut sink);
     }
     let failed = OciError::io("write", path);
@@ -73,6 +73,7 @@ fn write_layout(
     let index = Index { schema_version: 2, media_type: Some(OCI_INDEX.to_owned()), manifests: vec![entry] };
     sink.bytes("oci-layout", LAYOUT.as_bytes())?;
     sink.bytes("index.json", &to_json(&index)?)?;
+    ["blobs/", "blobs/sha256/"].into_iter().try_for_each(|folder| sink.folder_entry(folder))?;
     sink.bytes(&format!("blobs/sha256/{}", image.digest.hex()), &image.bytes)?;
     for blob in image.blobs() {
         sink.file(&format!("blobs/sha256/{}", blob.digest.hex()), &cache.path(&blob.digest))?;
@@ -95,6 +96,9 @@ fn write_docker(
     for blob in image.blobs() {
         let is_config = blob.digest == image.manifest.config.digest;
         let name = if is_config { config.clone() } else { layer(blob) };
+        if let Some((folder, _)) = name.split_once('/') {
+            sink.folder_entry(&format!("{folder}/"))?;
+        }
         sink.file(&name, &cache.path(&blob.digest))?;
     }
     Ok(())
@@ -107,7 +111,7 @@ enum Sink<'a> {
 }
 
 impl<'a> Sink<'a> {
-    fn folder(path: &'a Path) -> Result<Self, OciError> {
+    fn open_folder(path: &'a Path) -> Result<Self, OciError> {
         fs::create_dir_all(path).map_err(OciError::io("make", path))?;
         let taken = fs::read_dir(path).map_err(OciError::io("read", path))?.next().is_some();
         if taken {
@@ -115,6 +119,14 @@ impl<'a> Sink<'a> {
             return Err(OciError::Archive { path: path.to_owned(), reason });
         }
         Ok(Self::Folder(path))
+    }
+
+    /// Some tools cannot unpack a file whose folder has no entry of its own, unless they are root.
+    fn folder_entry(&mut self, name: &str) -> Result<(), OciError> {
+        let Self::Tar(out) = self else { return Ok(()) };
+        let written = header(EntryType::Directory, Path::new(name), 0)
+            .and_then(|header| out.write_all(header.as_bytes()));
+        written.map_err(OciError::io("write", Path::new(name)))
     }
 
     fn bytes(&mut self, name: &str, bytes: &[u8]) -> Result<(), OciError> {
@@ -137,15 +149,9 @@ impl<'a> Sink<'a> {
                 copied.map_err(OciError::io("write", &path))
             }
             Self::Tar(out) => {
-                let mut header = Header::new_gnu();
-                header.set_entry_type(EntryType::Regular);
-                header.set_mode(0o644);
-                header.set_mtime(0);
-                header.set_size(size);
-                let named = header.set_path(name_path);
-                header.set_cksum();
-                named
-                    .and_then(|()| out.write_all(header.as_bytes()))
+                let header =
+                    header(EntryType::Regular, name_path, size).map_err(OciError::io("write", name_path))?;
+                out.write_all(header.as_bytes())
                     .and_then(|()| io::copy(&mut content, out))
                     .and_then(|copied| {
                         let padding = usize::try_from(copied.wrapping_neg() % 512).unwrap_or_default();
@@ -155,4 +161,18 @@ impl<'a> Sink<'a> {
             }
         }
     }
+}
+
+/// A header that says nothing of when, where and by whom the archive was written.
+fn header(kind: EntryType, name: &Path, size: u64) -> io::Result<Header> {
+    let mut header = Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_path(name)?;
+    header.set_cksum();
+    Ok(header)
 }

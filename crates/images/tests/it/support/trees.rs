@@ -9,17 +9,17 @@ use std::process::Command;
 use swegym_images::oci::{Digest, NamedImage};
 
 /// Path -> what is there.
-pub type Tree = BTreeMap<String, String>;
+pub(crate) type Tree = BTreeMap<String, String>;
 
 /// One tree, without regard to owners: type, permissions that our rules keep, time of files, content.
-pub fn tree(root: &Path) -> Tree {
+pub(crate) fn tree(root: &Path) -> Tree {
     let mut found = Tree::new();
     walk(root, "", &mut found, false);
     found
 }
 
 /// What overlayfs shows of an image: later layers over earlier ones, whiteouts and opaque folders at work.
-pub fn merged(image: &NamedImage) -> Tree {
+pub(crate) fn merged(image: &NamedImage) -> Tree {
     let mut found = Tree::new();
     for layer in &image.layers {
         walk(&layer.path, "", &mut found, true);
@@ -74,7 +74,7 @@ fn describe(path: &Path, about: &fs::Metadata) -> String {
 }
 
 /// Whether a program is there; says that something is skipped where not.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let found = Command::new(program).arg("--version").output().is_ok();
     if !found {
         println!("skipped: `{program}` is not installed");
@@ -83,7 +83,7 @@ pub fn has(program: &str) -> bool {
 }
 
 /// Runs a program that must do its work.
-pub fn run(program: &str, arguments: &[&str]) -> String {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program).args(arguments).output().unwrap();
     assert!(output.status.success(), "{program} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()

@@ -1,14 +1,11 @@
 //! Registries that fail, lie or do harm.
-#![expect(clippy::unwrap_used, reason = "tests end where they cannot go on")]
-
-mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::support::{Answer, INDEX, MANIFEST, Place, Registry, Request, image, layer, quick, read};
 use serde_json::json;
-use support::{Answer, INDEX, MANIFEST, Place, Registry, Request, gzip, image, layer, quick, read};
 use swegym_images::oci::{Credentials, Digest, Mirror, OciError, Platform, RegistryConfig};
 
 /// A registry with one image of two layers, tagged `1`, and the digest of its first layer.

@@ -1,19 +1,13 @@
 //! Archives: written here and read elsewhere, and the other way round.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests end where they cannot go on, and say when they skip"
-)]
-
-mod support;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use crate::support;
+use crate::support::trees::{Tree, has, merged, run, tree};
+use crate::support::{Place, layer};
 use serde_json::{Value, json};
-use support::trees::{Tree, has, merged, run, tree};
-use support::{Place, layer};
 use swegym_images::oci::{
     ArchiveForm, Compression, Digest, ExportOptions, NamedImage, OciError, Platform, PullOptions, Reference,
     export, import, write_archive,

@@ -1,11 +1,4 @@
 //! A real registry on the loopback address, and images that another tool makes and reads.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests end where they cannot go on, and say when they skip"
-)]
-
-mod support;
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
@@ -14,9 +7,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::support::trees::{has, merged, run, tree};
+use crate::support::{Place, quick};
 use serde_json::json;
-use support::trees::{has, merged, run, tree};
-use support::{Place, quick};
 use swegym_images::oci::{
     Compression, Credentials, Digest, ExportOptions, NamedImage, OciError, Reference, Registries,
     RegistryConfig, export, push,

@@ -1,6 +1,6 @@
 //! A registry of one repository on the loopback address, that can misbehave, and images to put into it.
 
-pub mod trees;
+pub(crate) mod trees;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -19,37 +19,36 @@ use tempfile::TempDir;
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
-pub struct Request {
-    pub method: String,
-    pub path: String,
-    pub headers: HashMap<String, String>,
-    pub body: Vec<u8>,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
 }
 
 impl Request {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(String::as_str)
     }
 }
 
 /// An answer; its length is told as it is unless a header says otherwise.
 #[derive(Debug, Clone, Default)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
     /// Send only so many bytes of the body, and close.
-    pub cut: Option<usize>,
+    pub(crate) cut: Option<usize>,
     /// Send the body again and again.
-    pub endless: bool,
+    pub(crate) endless: bool,
 }
 
 impl Answer {
-    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, body: body.into(), ..Self::default() }
     }
 
-    pub fn with(mut self, name: &str, value: impl ToString) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
     }
@@ -64,13 +63,13 @@ struct State {
 }
 
 /// The registry. Its repository is `repo`. The thread that accepts ends with the process.
-pub struct Registry {
-    pub address: SocketAddr,
+pub(crate) struct Registry {
+    pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
 
 impl Registry {
-    pub fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
@@ -89,18 +88,18 @@ impl Registry {
     }
 
     /// Asks `handler` first; where it has no answer, the honest one is given.
-    pub fn misbehave(&self, handler: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static) {
+    pub(crate) fn misbehave(&self, handler: impl Fn(&Request) -> Option<Answer> + Send + Sync + 'static) {
         *self.state.handler.lock().unwrap() = Box::new(handler);
     }
 
-    pub fn blob(&self, bytes: &[u8]) -> Digest {
+    pub(crate) fn blob(&self, bytes: &[u8]) -> Digest {
         let digest = Digest::of(bytes);
         self.put(&format!("blobs/{digest}"), "application/octet-stream", bytes);
         digest
     }
 
     /// A manifest by tag and by digest.
-    pub fn manifest(&self, tag: &str, media_type: &str, value: &Value) -> Digest {
+    pub(crate) fn manifest(&self, tag: &str, media_type: &str, value: &Value) -> Digest {
         let bytes = value.to_string().into_bytes();
         let digest = Digest::of(&bytes);
         self.put(&format!("manifests/{tag}"), media_type, &bytes);
@@ -113,15 +112,15 @@ impl Registry {
         self.state.content.lock().unwrap().insert(path, (media_type.to_owned(), bytes.to_vec()));
     }
 
-    pub fn name(&self, tag: &str) -> Reference {
+    pub(crate) fn name(&self, tag: &str) -> Reference {
         format!("{}/repo:{tag}", self.address).parse().unwrap()
     }
 
-    pub fn requests(&self) -> Vec<Request> {
+    pub(crate) fn requests(&self) -> Vec<Request> {
         self.state.requests.lock().unwrap().clone()
     }
 
-    pub fn count(&self, part: &str) -> usize {
+    pub(crate) fn count(&self, part: &str) -> usize {
         self.requests().iter().filter(|request| request.path.contains(part)).count()
     }
 }
@@ -143,7 +142,7 @@ fn serve(stream: TcpStream, state: &State) -> Option<()> {
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    let request = Request { method, path, headers, body };
+    let request = Request { method, path, headers };
     state.requests.lock().unwrap().push(request.clone());
     let answer = (state.handler.lock().unwrap())(&request);
     let answer = answer.unwrap_or_else(|| honest(&request, state));
@@ -179,14 +178,17 @@ fn send(mut stream: TcpStream, request: &Request, answer: &Answer) -> Option<()>
     if request.method == "HEAD" {
         return Some(());
     }
-    while answer.endless {
-        stream.write_all(&answer.body).ok()?;
+    if answer.endless {
+        // Until the client has had enough.
+        loop {
+            stream.write_all(&answer.body).ok()?;
+        }
     }
     stream.write_all(&answer.body[..answer.cut.unwrap_or(answer.body.len())]).ok()
 }
 
 /// A tar file of these files.
-pub fn layer(files: &[(&str, &str)]) -> Vec<u8> {
+pub(crate) fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_ustar();
@@ -197,17 +199,17 @@ pub fn layer(files: &[(&str, &str)]) -> Vec<u8> {
     archive.into_inner().unwrap()
 }
 
-pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
 }
 
 /// Puts an image of these layers, compressed by gzip, into the registry, and gives its manifest.
-pub fn image(registry: &Registry, layers: &[Vec<u8>]) -> Value {
+pub(crate) fn image(registry: &Registry, layers: &[Vec<u8>]) -> Value {
     let diff_ids: Vec<String> = layers.iter().map(|layer| Digest::of(layer).to_string()).collect();
     let config = json!({
         "os": "linux", "architecture": Platform::of_this_machine().architecture,
@@ -227,15 +229,15 @@ pub fn image(registry: &Registry, layers: &[Vec<u8>]) -> Value {
 }
 
 /// A store, a cache and names for one test.
-pub struct Place {
-    pub folder: TempDir,
-    pub store: LayerStore,
-    pub cache: BlobCache,
-    pub named: NamedImages,
+pub(crate) struct Place {
+    pub(crate) folder: TempDir,
+    pub(crate) store: LayerStore,
+    pub(crate) cache: BlobCache,
+    pub(crate) named: NamedImages,
 }
 
 impl Place {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("store");
         let store = LayerStore::open(&path, None).unwrap();
@@ -243,28 +245,32 @@ impl Place {
         Self { store, cache, named: NamedImages::open(path).unwrap(), folder }
     }
 
-    pub fn destination(&self) -> Destination<'_> {
+    pub(crate) fn destination(&self) -> Destination<'_> {
         Destination { cache: &self.cache, store: &self.store, named: &self.named, news: &|_| {} }
     }
 
-    pub async fn pull(&self, reference: &Reference, config: RegistryConfig) -> Result<NamedImage, OciError> {
+    pub(crate) async fn pull(
+        &self,
+        reference: &Reference,
+        config: RegistryConfig,
+    ) -> Result<NamedImage, OciError> {
         let registries = Registries::new(config)?;
         pull(&registries, reference, self.destination(), &PullOptions::default()).await
     }
 
     /// What is left of blobs, whole or partial.
-    pub fn blobs(&self, kind: &str) -> usize {
+    pub(crate) fn blobs(&self, kind: &str) -> usize {
         std::fs::read_dir(self.folder.path().join("blobs").join(kind)).unwrap().count()
     }
 }
 
 /// Impatient: these tests wait for nobody.
-pub fn quick() -> RegistryConfig {
+pub(crate) fn quick() -> RegistryConfig {
     RegistryConfig { tries: 4, first_pause: Duration::from_millis(5), ..RegistryConfig::default() }
 }
 
 /// All files of an image's layers, the topmost counts.
-pub fn read(image: &NamedImage, path: &str) -> Option<String> {
+pub(crate) fn read(image: &NamedImage, path: &str) -> Option<String> {
     let paths = image.layers.iter().rev().map(|layer| layer.path.join(path));
     paths.filter(|path: &PathBuf| Path::exists(path)).find_map(|path| std::fs::read_to_string(path).ok())
 }
