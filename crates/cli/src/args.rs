@@ -39,7 +39,7 @@ pub(crate) enum Command {
     ///
     /// Example: swegym eval -i tasks.jsonl --repos repos --specs specs.json --predictions preds.jsonl -j 8
     Eval(EvalArgs),
-    /// Build, show, check and remove images
+    /// Build, show, check, remove, pull and push images
     #[command(subcommand)]
     Images(ImagesCommand),
     /// Check what this machine can do, and say how to mend what it cannot
@@ -182,7 +182,7 @@ pub(crate) enum Format {
     Json,
 }
 
-fn at_least_one(text: &str) -> Result<usize, String> {
+pub(crate) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(0) => Err("must be at least 1".to_owned()),
         Ok(number) => Ok(number),

@@ -55,7 +55,8 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
             || cause.downcast_ref::<swegym_environment::EnvironmentError>().map(|error| error.hints());
         let sandbox = || cause.downcast_ref::<swegym_sandbox::SandboxError>().map(|error| error.hints());
         let runner = || cause.downcast_ref::<swegym_runner::RunnerError>().map(|error| error.hints());
-        data.or_else(environment).or_else(sandbox).or_else(runner)
+        let oci = || cause.downcast_ref::<swegym_images::oci::OciError>().map(|error| error.hints());
+        data.or_else(environment).or_else(sandbox).or_else(runner).or_else(oci)
     };
     error.chain().find_map(of_cause).unwrap_or_default()
 }

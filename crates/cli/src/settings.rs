@@ -17,6 +17,10 @@ const COPY_SHARED: &str = "SWEGYM_COPY_SHARED";
 pub(crate) const BASE_URL: &str = "OPENAI_BASE_URL";
 /// Key of the model endpoint. `OPENAI_API_KEY`.
 pub(crate) const API_KEY: &str = "OPENAI_API_KEY";
+/// File of credentials for registries, by Podman's custom. `REGISTRY_AUTH_FILE`.
+const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
+/// Folder of Docker's configuration, which holds credentials for registries. `DOCKER_CONFIG`.
+const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Variables that name a package index, first one first.
 const INDEX: [&str; 3] = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
 /// Variables that package installers get, besides the index.
@@ -44,6 +48,21 @@ pub(crate) fn cache_folder() -> anyhow::Result<PathBuf> {
     let folder = variable(CACHE).map(PathBuf::from).or_else(|| user_cache.map(|cache| cache.join("swegym")));
     let folder = folder.with_context(|| format!("find a cache folder: neither {CACHE} nor HOME is set"))?;
     std::path::absolute(&folder).with_context(|| format!("find the cache folder `{}`", folder.display()))
+}
+
+/// The file that Docker or Podman keeps credentials for registries in, the first that is there. Podman's own
+/// variable counts first, as it does for Podman; Docker's folder comes before the session's file of Podman.
+pub(crate) fn registry_credentials() -> Option<PathBuf> {
+    if let Some(file) = variable(REGISTRY_AUTH_FILE) {
+        return Some(file.into());
+    }
+    let docker = variable(DOCKER_CONFIG).map(PathBuf::from);
+    let docker = docker.or_else(|| variable("HOME").map(|home| PathBuf::from(home).join(".docker")));
+    let podman = variable("XDG_RUNTIME_DIR").map(|folder| PathBuf::from(folder).join("containers/auth.json"));
+    [docker.map(|folder| folder.join("config.json")), podman]
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_file())
 }
 
 /// How package installers reach the network.

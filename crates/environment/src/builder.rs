@@ -256,9 +256,9 @@ impl ImageBuilder {
         environment: &Environment,
         image: &Image,
     ) -> Result<(), EnvironmentError> {
-        let (store, layers) = (self.store.clone(), image.layers.clone());
+        let (store, image) = (self.store.clone(), image.clone());
         let (name, repo) = (instance_id.to_string(), environment.repo.to_string());
-        Ok(blocking(move || store.record_image(&name, &repo, &layers)).await??)
+        Ok(blocking(move || store.record_image(&name, &repo, &image)).await??)
     }
 
     async fn source(

@@ -5,6 +5,7 @@
 //! scratch behind. Equal files of all layers are one file on disk.
 
 mod image;
+pub mod oci;
 mod store;
 
 pub use image::{HostBind, Image, ImageConfig, Layer};

@@ -3,8 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::{Format, SetArgs, at_least_one};
+use crate::commands::images::{ExportArgs, ImportArgs, PullArgs, PushArgs};
 
-/// What to do with the images in the store.
+/// What to do with images.
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImagesCommand {
     /// Build the images of instances ahead of their use
@@ -36,6 +37,25 @@ pub(crate) enum ImagesCommand {
     ///
     /// Example: swegym images verify --repair
     Verify(VerifyArgs),
+    /// Pull images from registries
+    ///
+    /// Layers go into the layer store, where images share them; what is there is not fetched again. Credentials
+    /// are those of Docker and Podman.
+    ///
+    /// Example: swegym images pull xingyaoww/sweb.eval.x86_64.getmoto_s_moto-7365
+    Pull(PullArgs),
+    /// Push an image to a registry
+    ///
+    /// Example: swegym images push getmoto/moto:7365 registry.example.org/team/moto:7365
+    Push(PushArgs),
+    /// Take images in from an archive: an OCI layout, or what `docker save` writes
+    ///
+    /// Example: swegym images import moto.tar --name getmoto/moto:7365
+    Import(ImportArgs),
+    /// Write an image as an archive that other tools load
+    ///
+    /// Example: swegym images export getmoto/moto:7365 moto.tar --as docker
+    Export(ExportArgs),
 }
 
 /// Flags of `images build`.

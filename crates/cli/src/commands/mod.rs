@@ -2,7 +2,7 @@
 
 mod doctor;
 mod eval;
-mod images;
+pub(crate) mod images;
 mod inputs;
 mod policies;
 mod quickstart;

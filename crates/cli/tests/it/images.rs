@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use serde_json::{Value, json};
-use swegym_images::{Begin, FIXED_TIME, Layer, LayerStore, Recipe};
+use swegym_images::{Begin, FIXED_TIME, Image, Layer, LayerStore, Recipe};
 use swegym_testkit::toy_repo;
 
 use crate::support::{Place, Ran, network};
@@ -28,7 +28,8 @@ fn two_images(place: &Place) {
     let below = layer(&store, "below", &[("shared", &"x".repeat(100_000))]);
     for name in ["a__b-1", "a__b-2"] {
         let own = layer(&store, name, &[("own", &format!("{name}{}", "y".repeat(10_000)))]);
-        store.record_image(name, "a/b", &[below.clone(), own]).unwrap();
+        let image = Image { layers: vec![below.clone(), own], ..Image::default() };
+        store.record_image(name, "a/b", &image).unwrap();
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod edges;
+mod foreign_images;
 mod images;
 mod machine;
 mod pipeline;

@@ -79,7 +79,10 @@ impl LayerStore {
     }
 
     /// The layer with this digest, if it is there.
-    pub(super) fn layer(&self, id: &str) -> Result<Option<Layer>, StoreError> {
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be locked.
+    pub fn layer(&self, id: &str) -> Result<Option<Layer>, StoreError> {
         let folder = self.layer_folder(id);
         let manifest = folder.join("manifest");
         let lease = self.leases.take(id, &manifest).map_err(at("lock", &manifest))?;

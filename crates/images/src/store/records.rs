@@ -6,7 +6,7 @@ use super::error::at;
 use super::pool::read_dir;
 use super::recipe::write_json;
 use super::{LayerStore, StoreError};
-use crate::Layer;
+use crate::{Image, ImageConfig};
 
 /// Which layers make up an image that has a name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,9 @@ pub struct ImageRecord {
     pub repository: String,
     /// Digests, lowest first.
     pub layers: Vec<String>,
+    /// How sandboxes are set up.
+    #[serde(default)]
+    pub config: ImageConfig,
 }
 
 impl LayerStore {
@@ -24,15 +27,28 @@ impl LayerStore {
     ///
     /// # Errors
     /// [`StoreError::Io`] when it cannot be written.
-    pub fn record_image(&self, name: &str, repository: &str, layers: &[Layer]) -> Result<(), StoreError> {
+    pub fn record_image(&self, name: &str, repository: &str, image: &Image) -> Result<(), StoreError> {
         let folder = self.folder("images");
         let path = folder.join(name);
-        let ids = layers.iter().map(|layer| layer.id.clone()).collect();
-        let record = ImageRecord { name: name.to_owned(), repository: repository.to_owned(), layers: ids };
+        let record = ImageRecord {
+            name: name.to_owned(),
+            repository: repository.to_owned(),
+            layers: image.layers.iter().map(|layer| layer.id.clone()).collect(),
+            config: image.config.clone(),
+        };
         if read(&path).as_ref() == Some(&record) {
             return Ok(());
         }
         write_json(&path, &folder, &record).map_err(at("write", &path))
+    }
+
+    /// The image of a record, unless a layer of it is gone.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when a layer cannot be locked.
+    pub fn recorded_image(&self, record: &ImageRecord) -> Result<Option<Image>, StoreError> {
+        let layers = record.layers.iter().map(|id| self.layer(id)).collect::<Result<Option<_>, _>>()?;
+        Ok(layers.map(|layers| Image { layers, config: record.config.clone(), reference: None }))
     }
 
     /// The images that were remembered, by name.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::scan::mark_opaque;
 use super::*;
-use crate::Layer;
+use crate::{Image, Layer};
 
 fn store() -> (TempDir, LayerStore) {
     let folder = TempDir::new().unwrap();
@@ -303,9 +303,9 @@ fn the_layer_that_was_not_used_for_longest_goes_first() {
 fn what_leads_nowhere_is_collected() {
     let (folder, store) = store();
     let kept = layer(&store, "kept", &[("x", "1")]);
-    store.record_image("kept", "a/b", &[kept]).unwrap();
+    store.record_image("kept", "a/b", &Image { layers: vec![kept], ..Image::default() }).unwrap();
     let lost = layer(&store, "lost", &[("x", "2")]);
-    store.record_image("lost", "a/b", &[lost]).unwrap();
+    store.record_image("lost", "a/b", &Image { layers: vec![lost], ..Image::default() }).unwrap();
     fs::remove_file(folder.path().join("recipes").join(recipe("lost").id())).unwrap();
     let broken = folder.path().join("recipes").join(recipe("broken").id());
     fs::write(broken, "{").unwrap();

@@ -3,9 +3,18 @@
 mod build;
 mod columns;
 mod du;
+mod export;
 mod gc;
+mod import;
 mod list;
+mod pull;
+mod push;
+mod registry;
 mod run;
 mod verify;
 
+pub(crate) use export::ExportArgs;
+pub(crate) use import::ImportArgs;
+pub(crate) use pull::PullArgs;
+pub(crate) use push::PushArgs;
 pub(super) use run::run;

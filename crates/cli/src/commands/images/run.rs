@@ -2,7 +2,7 @@
 
 use swegym_images::LayerStore;
 
-use super::{build, du, gc, list, verify};
+use super::{build, du, export, gc, import, list, pull, push, verify};
 use crate::args::ImagesCommand;
 use crate::engine::open_store;
 use crate::exit::Exit;
@@ -17,6 +17,10 @@ pub(crate) async fn run(command: ImagesCommand, printer: &Printer) -> anyhow::Re
         ImagesCommand::Du(args) => du::run(&args, &store()?, printer),
         ImagesCommand::Gc(args) => gc::run(&args, &store()?, printer),
         ImagesCommand::Verify(args) => verify::run(&args, &store()?, printer),
+        ImagesCommand::Pull(args) => Box::pin(pull::run(args, printer)).await,
+        ImagesCommand::Push(args) => Box::pin(push::run(args, printer)).await,
+        ImagesCommand::Import(args) => Box::pin(import::run(args, printer)).await,
+        ImagesCommand::Export(args) => export::run(args, printer).await,
     }
 }
 
