@@ -124,7 +124,8 @@ fn build(
         return Err(OciError::mismatch(format!("the layer `{}`", source.digest), reason));
     }
     build.own_tree(&build.files())?;
-    Ok((build.commit()?, left_out))
+    // Bytecode in it is checked against the times of its sources, and git's index against those of its files.
+    Ok((build.commit_with_times()?, left_out))
 }
 
 /// Unpacks an archive into a folder, and says what it was before compression.

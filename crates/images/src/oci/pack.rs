@@ -83,7 +83,7 @@ impl<'a, W: Write> Packer<'a, W> {
             };
         }
         if about.is_dir() {
-            self.header(EntryType::Directory, &join(name, b""), &about, path).map_err(&failed)?;
+            self.header(EntryType::Directory, &join(name, b""), &about).map_err(&failed)?;
             let masked = matches!(self.rules, Rules::Host(masks) if masks.iter().any(|mask| mask == path));
             return if masked { Ok(()) } else { self.below(path, name) };
         }
@@ -119,7 +119,7 @@ impl<'a, W: Write> Packer<'a, W> {
             return self.marker(&[parent, MARKER, last].concat());
         }
         if kind.is_fifo() {
-            return self.header(EntryType::Fifo, name, about, path);
+            return self.header(EntryType::Fifo, name, about);
         }
         if !kind.is_file() {
             // Sockets and devices are nothing that could be taken elsewhere.
@@ -132,7 +132,7 @@ impl<'a, W: Write> Packer<'a, W> {
             return self.entry(header, name, &first);
         }
         self.links.insert((about.dev(), about.ino()), name.to_vec());
-        self.header(EntryType::Regular, name, about, path)?;
+        self.header(EntryType::Regular, name, about)?;
         let copied = io::copy(&mut File::open(path)?.take(about.len()), &mut self.out)?;
         if copied != about.len() {
             return Err(io::Error::other("it became shorter while it was packed"));
@@ -140,14 +140,8 @@ impl<'a, W: Write> Packer<'a, W> {
         self.pad(copied)
     }
 
-    fn header(&mut self, kind: EntryType, name: &[u8], about: &Metadata, path: &Path) -> io::Result<()> {
+    fn header(&mut self, kind: EntryType, name: &[u8], about: &Metadata) -> io::Result<()> {
         let size = if kind == EntryType::Regular { about.len() } else { 0 };
-        let attributes = if self.rules == Rules::Layer { attributes(path)? } else { Vec::new() };
-        if !attributes.is_empty() {
-            self.entry(header(EntryType::XHeader, 0o644, 0, attributes.len() as u64), b"pax", b"")?;
-            self.out.write_all(&attributes)?;
-            self.pad(attributes.len() as u64)?;
-        }
         self.entry(header(kind, about.mode(), about.mtime(), size), name, b"")
     }
 
@@ -192,29 +186,6 @@ fn header(kind: EntryType, mode: u32, mtime: i64, size: u64) -> Header {
     header.set_mtime(u64::try_from(mtime).unwrap_or_default());
     header.set_size(size);
     header
-}
-
-/// The attributes of a file that mean nothing to the kernel, as records of an extended header.
-fn attributes(path: &Path) -> io::Result<Vec<u8>> {
-    let names = xattr::list(path).into_iter().flatten();
-    let kept = |name: &std::ffi::OsString| {
-        name.as_bytes().starts_with(b"user.") && !name.as_bytes().starts_with(b"user.overlay.")
-    };
-    let mut names: Vec<_> = names.filter(kept).collect();
-    names.sort();
-    let mut records = Vec::new();
-    for name in names {
-        let value = xattr::get(path, &name)?.unwrap_or_default();
-        let rest = [b" SCHILY.xattr.", name.as_bytes(), b"=", &value, b"\n"].concat();
-        // The length counts its own digits.
-        let mut length = rest.len() + 1;
-        while length != rest.len() + length.to_string().len() {
-            length += 1;
-        }
-        records.extend_from_slice(length.to_string().as_bytes());
-        records.extend_from_slice(&rest);
-    }
-    Ok(records)
 }
 
 fn join(folder: &[u8], name: &[u8]) -> Vec<u8> {

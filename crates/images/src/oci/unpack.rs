@@ -1,8 +1,8 @@
 //! Unpacks one layer into a folder that overlayfs can stack.
 //!
 //! The layer is hostile. Every parent is looked up confined to the folder; what exists is replaced, never written
-//! through; nothing is made but files, folders, links, fifos and whiteouts; set-id bits, devices and attributes
-//! that mean something to overlayfs or to the kernel are left out. The owner of everything is whoever runs this.
+//! through; nothing is made but files, folders, links, fifos and whiteouts; set-id bits, devices and extended
+//! attributes are left out. The owner of everything is whoever runs this.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -18,7 +18,6 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{linkat, symlinkat};
-use xattr::FileExt;
 
 use super::error::UnpackError;
 use super::layer::UnpackLimits;
@@ -37,9 +36,6 @@ const MAX_TARGET: usize = 4095;
 const MODE_MASK: u32 = 0o1777;
 /// Root inside has no capability to pass over permissions, as it has where images are made to run.
 const OWNER_MAY: (u32, u32) = (0o700, 0o400);
-/// Attributes that are kept: those without a meaning to the kernel.
-const KEPT_ATTRIBUTES: &[u8] = b"user.";
-const OVERLAY_ATTRIBUTES: &[u8] = b"user.overlay.";
 
 /// What was left out of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -160,7 +156,7 @@ impl<'a> Unpacker<'a> {
         }
     }
 
-    /// Makes a file with this content, and its mode, attributes and time.
+    /// Makes a file with this content, and its mode and time.
     fn file(
         &mut self,
         parent: &OwnedFd,
@@ -306,12 +302,7 @@ impl<'a> Unpacker<'a> {
     }
 
     fn dress(&mut self, file: &File, entry: &Entry, owner_may: u32) -> Result<(), UnpackError> {
-        for (name, value) in &entry.attributes {
-            let kept = name.starts_with(KEPT_ATTRIBUTES) && !name.starts_with(OVERLAY_ATTRIBUTES);
-            let name = if kept { std::str::from_utf8(name).ok() } else { None };
-            let set = name.is_some_and(|name| file.set_xattr(name, value).is_ok());
-            self.left_out.attributes += u64::from(!set);
-        }
+        self.left_out.attributes += entry.attributes.len() as u64;
         fchmod(file, self.mode(entry, owner_may)).map_err(failed("set the mode of", &entry.path))
     }
 

@@ -27,9 +27,22 @@ impl LayerBuild {
     /// # Errors
     /// [`StoreError::Io`] when it cannot be written.
     pub fn commit(self) -> Result<Layer, StoreError> {
+        self.commit_as(layer_time)
+    }
+
+    /// As [`Self::commit`], but regular files keep their times, to the second: for layers that others made, in
+    /// which something else may depend on them.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when it cannot be written.
+    pub fn commit_with_times(self) -> Result<Layer, StoreError> {
+        self.commit_as(|mtime| mtime)
+    }
+
+    fn commit_as(self, time: fn(i64) -> i64) -> Result<Layer, StoreError> {
         let staged = self.stage()?;
         let files = staged.join("fs");
-        let (id, text, entries) = self.settle(&files)?;
+        let (id, text, entries) = self.settle(&files, time)?;
         let recipes = self.store.folder("recipes");
         let layer = match self.store.layer(&id)? {
             Some(layer) => layer,
@@ -61,12 +74,12 @@ impl LayerBuild {
     }
 
     /// Gives everything its final form, and says what there is.
-    fn settle(&self, files: &Path) -> Result<(String, String, Vec<Entry>), StoreError> {
+    fn settle(&self, files: &Path, time: fn(i64) -> i64) -> Result<(String, String, Vec<Entry>), StoreError> {
         let mut tree = Tree::scan(files).map_err(at("list the files of", files))?;
         for index in 0..tree.found.len() {
             let path = tree.full(&tree.found[index].path);
             let found = &mut tree.found[index];
-            found.mtime = layer_time(found.mtime);
+            found.mtime = time(found.mtime);
             self.normalise(&path, found).map_err(at("give its final form to", &path))?;
         }
         let entries: Result<Vec<Entry>, _> = entries(&tree, &mut Hashes::default()).into_iter().collect();
