@@ -14,11 +14,11 @@ use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::channel::Channel;
+use super::checkpoint;
 use super::identity::Owner;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::sandbox::LocalSandbox;
-use super::snapshot;
 use super::visit::Inherited;
 use crate::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
@@ -126,7 +126,7 @@ impl Backend for LocalBackend {
     }
 
     async fn restore(&self, spec: &SandboxSpec, folder: &Path) -> Result<Box<dyn Sandbox>, SandboxError> {
-        let folders = snapshot::read_checkpoint(spec, folder)?;
+        let folders = checkpoint::read_checkpoint(spec, folder)?;
         Ok(Box::new(self.launcher.create(spec, Inherited::Checkpoint { folders }, None).await?))
     }
 

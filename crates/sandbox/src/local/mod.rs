@@ -12,6 +12,7 @@ mod beneath;
 mod capture;
 mod cgroup;
 mod channel;
+mod checkpoint;
 mod copy;
 mod doctor;
 mod exec;

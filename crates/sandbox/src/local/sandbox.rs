@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use swegym_images::ImageConfig;
@@ -17,15 +18,19 @@ use crate::{Change, ExecOutput, ExecRequest, Sandbox, SandboxError, SandboxSpec}
 
 pub(crate) struct LocalSandbox {
     pub(super) id: u64,
-    pub(super) channel: Channel<GuestReply>,
+    pub(super) channel: Arc<Channel<GuestReply>>,
     pub(super) launcher: Arc<LauncherHandle>,
     /// The file that counts what the memory limit kills.
     pub(super) oom_counter: Option<PathBuf>,
     pub(super) config: ImageConfig,
     /// What it was made from.
     pub(super) spec: SandboxSpec,
-    /// Held by whoever stops its processes or sends a visitor: one at a time.
-    pub(super) visited: tokio::sync::Mutex<()>,
+    /// Held by whoever stops its processes, sends a visitor, or gives a command to a shell that was idle.
+    pub(super) visited: Arc<tokio::sync::Mutex<()>>,
+    /// Counts how often it got a new root. A shell that was started, or went to its working directory by its
+    /// path, before the last time is in the files of before, where it can read but not write: it must go there
+    /// again (`cd .`) before its next command. `/` needs no care.
+    pub(super) root_switches: Arc<AtomicU64>,
     destroyed: bool,
 }
 
@@ -44,8 +49,9 @@ impl LocalSandbox {
         spec: SandboxSpec,
     ) -> Self {
         let config = spec.image.config.clone();
-        let visited = tokio::sync::Mutex::new(());
-        Self { id, channel, launcher, oom_counter, config, spec, visited, destroyed: false }
+        let channel = Arc::new(channel);
+        let (visited, root_switches) = Default::default();
+        Self { id, channel, launcher, oom_counter, config, spec, visited, root_switches, destroyed: false }
     }
 
     /// The working directory of commands that do not say.
