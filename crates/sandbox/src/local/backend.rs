@@ -15,12 +15,12 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use super::cgroup::{Controller, Unenforced, UsageFiles};
 use super::channel::Channel;
+use super::checkpoint;
 use super::identity::Owner;
 use super::launched::Launched;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::sandbox::LocalSandbox;
-use super::snapshot;
 use super::visit::Inherited;
 use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
@@ -130,7 +130,7 @@ impl Backend for LocalBackend {
     }
 
     async fn restore(&self, spec: &SandboxSpec, folder: &Path) -> Result<Box<dyn Sandbox>, SandboxError> {
-        let folders = snapshot::read_checkpoint(spec, folder)?;
+        let folders = checkpoint::read_checkpoint(spec, folder)?;
         Ok(Box::new(self.launcher.create(spec, Inherited::Checkpoint { folders }, None).await?))
     }
 
@@ -173,7 +173,7 @@ impl LauncherHandle {
         }
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.
-        let keeper = Launched::new(id, Arc::clone(self), spec.clone());
+        let keeper = Launched { id, launcher: Arc::clone(self), spec: spec.clone() };
         let config = spec.image.config.clone();
         let sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
         let not_ready =

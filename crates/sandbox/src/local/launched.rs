@@ -16,14 +16,6 @@ pub(super) struct Launched {
     pub(super) launcher: Arc<LauncherHandle>,
     /// What it was made from; keeps the layers of its image from being collected.
     pub(super) spec: SandboxSpec,
-    /// Held by whoever stops its processes or sends a visitor: one at a time.
-    pub(super) visited: tokio::sync::Mutex<()>,
-}
-
-impl Launched {
-    pub(super) fn new(id: u64, launcher: Arc<LauncherHandle>, spec: SandboxSpec) -> Self {
-        Self { id, launcher, spec, visited: tokio::sync::Mutex::new(()) }
-    }
 }
 
 #[async_trait]

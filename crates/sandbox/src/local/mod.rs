@@ -13,6 +13,7 @@ mod beneath;
 mod capture;
 pub(crate) mod cgroup;
 pub(crate) mod channel;
+mod checkpoint;
 mod copy;
 mod doctor;
 mod exec;

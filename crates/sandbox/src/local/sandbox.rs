@@ -5,6 +5,7 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,11 +23,17 @@ const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A sandbox with our init in it.
 pub(crate) struct LocalSandbox {
-    pub(super) channel: Channel<GuestReply>,
+    pub(super) channel: Arc<Channel<GuestReply>>,
     keeper: Arc<dyn Keeper>,
     /// Where the kernel tells what the sandbox has used.
     pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
+    /// Held by whoever stops its processes, sends a visitor, or gives a command to a shell that was idle.
+    pub(super) visited: Arc<tokio::sync::Mutex<()>>,
+    /// Counts how often it got a new root. A shell that was started, or went to its working directory by its
+    /// path, before the last time is in the files of before, where it can read but not write: it must go there
+    /// again (`cd .`) before its next command. `/` needs no care.
+    pub(super) root_switches: Arc<AtomicU64>,
     destroyed: bool,
 }
 
@@ -62,7 +69,9 @@ impl LocalSandbox {
         usage: UsageFiles,
         config: ImageConfig,
     ) -> Self {
-        Self { channel, keeper, usage, config, destroyed: false }
+        let channel = Arc::new(channel);
+        let (visited, root_switches) = Default::default();
+        Self { channel, keeper, usage, config, visited, root_switches, destroyed: false }
     }
 
     /// What it is set up with.

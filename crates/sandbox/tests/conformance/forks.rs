@@ -173,6 +173,28 @@ pub(crate) async fn time_limit_holds_after_a_fork(subject: &Subject) {
     text(&*child.unwrap(), "true").await;
 }
 
+pub(crate) async fn a_fork_that_nobody_waits_for_does_no_harm(subject: &Subject) {
+    let parent = subject.sandbox().await;
+    for busy in [false, true] {
+        for number in 0..20 {
+            text(&*parent, &format!("echo {number} >> /root/log")).await;
+            let patience = Duration::from_micros(500 * number);
+            let given_up = tokio::time::timeout(patience, parent.fork()).await;
+            let here = text(&*parent, "cd /root; echo x > new; tail -n 1 log; rm new").await;
+            assert_eq!(here, format!("{number}\n"));
+            drop(given_up);
+        }
+        let child = fork(&*parent).await;
+        let lines = if busy { "40\n" } else { "20\n" };
+        assert_eq!(text(&*child, "wc -l < /root/log; ls /root").await, format!("{lines}log\n"));
+        text(&*parent, "sleep 3107 > /dev/null 2>&1 &").await;
+    }
+    assert_eq!(
+        text(&*parent, "pgrep -c sleep; grep -c '^State:.S' /proc/$(pgrep -o sleep)/status").await,
+        "2\n1\n"
+    );
+}
+
 pub(crate) async fn forks_of_forks_go_on_for_long(subject: &Subject) {
     const LENGTH: usize = 70;
     let mut last = subject.sandbox().await;

@@ -99,6 +99,7 @@ macro_rules! for_each_case {
             an_untouched_sandbox_can_be_forked, processes_are_not_forked, a_busy_parent_goes_on,
             stopped_processes_stay_stopped, a_command_that_runs_during_a_fork_is_not_disturbed,
             commands_wait_for_a_fork, time_limit_holds_after_a_fork, forks_of_forks_go_on_for_long,
+            a_fork_that_nobody_waits_for_does_no_harm,
             one_parent_has_many_forks, parent_and_fork_end_in_any_order, a_fork_outlives_its_killed_parent,
             what_is_deleted_stays_deleted, a_replaced_folder_hides_the_old_one, renames_are_forked,
             a_fork_takes_no_space, disk_limit_holds_after_a_fork, a_fork_has_the_limits_of_its_parent,
