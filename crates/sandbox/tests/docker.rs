@@ -15,10 +15,13 @@ mod podman;
 mod support;
 
 use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use conformance::{Subject, sh, text};
+use nix::unistd::Uid;
 use podman::{EMPTY, FULL, SETTINGS, SOCKET, podman};
 use support::{detached_sleep, processes_with};
 use swegym_images::{Image, ImageConfig, Layer};
@@ -28,6 +31,8 @@ use swegym_sandbox::{
 };
 use tempfile::TempDir;
 
+/// Where the copy for an ordinary user is told of the guest program.
+const GUEST: &str = "SWEGYM_TEST_GUEST";
 /// Makes a test process an owner that holds a sandbox until it is killed: the state folder.
 const HOLD: &str = "SWEGYM_TEST_HOLD";
 
@@ -39,11 +44,15 @@ fn socket() -> Option<String> {
     socket
 }
 
+fn guest() -> PathBuf {
+    std::env::var_os(GUEST).map_or_else(|| env!("CARGO_BIN_EXE_swegym-guest").into(), PathBuf::from)
+}
+
 fn config(socket: String, state: &Path) -> DockerConfig {
     DockerConfig {
         socket,
         pull: false,
-        guest_program: env!("CARGO_BIN_EXE_swegym-guest").into(),
+        guest_program: guest(),
         guest_args: Vec::new(),
         state_dir: state.to_path_buf(),
     }
@@ -391,4 +400,38 @@ fn everything_holds_on_podman() {
     let mut copy = Command::new(std::env::current_exe().unwrap());
     let copy = copy.args(["--nocapture", "--test-threads=4"]).env(SOCKET, service.socket());
     assert!(copy.status().unwrap().success());
+}
+
+#[test]
+fn everything_holds_for_an_ordinary_user() {
+    const NOBODY: u32 = 65534;
+    if std::env::var_os(SOCKET).is_some() {
+        return;
+    }
+    if !Uid::effective().is_root() {
+        println!("skipped: these tests run as an ordinary user already");
+        return;
+    }
+    let home = tempfile::tempdir().unwrap();
+    fs::set_permissions(home.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    chown(home.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let copy = |from: &Path, name: &str| {
+        let to = home.path().join(name);
+        fs::copy(from, &to).unwrap();
+        fs::set_permissions(&to, fs::Permissions::from_mode(0o755)).unwrap();
+        chown(&to, Some(NOBODY), Some(NOBODY)).unwrap();
+        to
+    };
+    let tests = copy(&std::env::current_exe().unwrap(), "tests");
+    let guest = copy(&guest(), "guest");
+    let status = Command::new(tests)
+        .args(["everything_holds_on_podman", "--exact", "--nocapture"])
+        .env_clear()
+        .envs([("HOME", home.path()), ("TMPDIR", home.path()), (GUEST, &guest)])
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .current_dir(home.path())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .status();
+    assert!(status.unwrap().success());
 }

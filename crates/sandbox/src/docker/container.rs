@@ -157,6 +157,7 @@ impl Order<'_> {
         command.push(self.workdir.to_string_lossy().into_owned());
         let arguments = command.split_off(1);
         let env = self.known.loader_variables().map(|name| format!("{name}="));
+        let no_health_check = HealthConfig { test: Some(vec!["NONE".to_owned()]), ..HealthConfig::default() };
         Box::new(ContainerCreateBody {
             image: Some(self.image.to_owned()),
             hostname: Some("sandbox".to_owned()),
@@ -167,10 +168,7 @@ impl Order<'_> {
             tty: Some(false),
             open_stdin: Some(false),
             labels: Some(labels(&self.shared.owner)),
-            healthcheck: Some(HealthConfig {
-                test: Some(vec!["NONE".to_owned()]),
-                ..HealthConfig::default()
-            }),
+            healthcheck: self.known.has_health_check.then_some(no_health_check),
             host_config: Some(self.host_config()),
             ..ContainerCreateBody::default()
         })

@@ -12,8 +12,8 @@ use tokio::net::UnixStream;
 
 use crate::SandboxError;
 
-/// How long the daemon may take to say what it is.
-const HELLO_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the daemon may take to say what it is, on a machine that is busy.
+const HELLO_PATIENCE: Duration = Duration::from_secs(30);
 /// How long it may take for anything else, but for pulling images.
 const CALL_PATIENCE: Duration = Duration::from_secs(120);
 /// How long a container may take to go after it was told to.
@@ -24,6 +24,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 const OLDEST_API: (usize, usize) = (1, 40);
 
 const NOT_FOUND: u16 = 404;
+const ROOT: u32 = 0;
 
 /// A daemon that has been talked to.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub(super) struct Daemon {
     pub(super) api: Docker,
     pub(super) info: Box<SystemInfo>,
     pub(super) is_podman: bool,
+    /// Whether it runs as an ordinary user, from whom the kernel may keep some limits.
+    pub(super) is_rootless: bool,
 }
 
 impl Daemon {
@@ -41,7 +44,7 @@ impl Daemon {
 
     async fn connect_within(address: &str, patience: Duration) -> Result<Self, SandboxError> {
         let socket = socket_path(address)?;
-        within(patience, "connect", knock(&socket)).await?;
+        let user = within(patience, "connect", knock(&socket)).await?;
         let path = socket.to_string_lossy();
         let api = Docker::connect_with_unix(&path, CALL_PATIENCE.as_secs(), API_DEFAULT_VERSION)
             .map_err(|error| refused("connect", &error))?;
@@ -58,7 +61,7 @@ impl Daemon {
         let is_podman = components.any(|component| component.name.starts_with("Podman"));
         let info = Box::new(call_within(patience, "ask what it can do", api.info()).await?);
         match info.os_type.as_deref() {
-            None | Some("linux") => Ok(Self { api, info, is_podman }),
+            None | Some("linux") => Ok(Self { api, info, is_podman, is_rootless: user != Some(ROOT) }),
             Some(other) => Err(SandboxError::Daemon {
                 message: format!("its containers are of `{other}`"),
                 hint: Some("switch it to Linux containers"),
@@ -134,10 +137,10 @@ fn socket_path(address: &str) -> Result<PathBuf, SandboxError> {
     }
 }
 
-/// Connects once, because what the client library says of a failure is less clear.
-async fn knock(socket: &Path) -> Result<(), SandboxError> {
+/// Connects once, because what the client library says of a failure is less clear. Returns the daemon's user.
+async fn knock(socket: &Path) -> Result<Option<u32>, SandboxError> {
     let error = match UnixStream::connect(socket).await {
-        Ok(_) => return Ok(()),
+        Ok(connection) => return Ok(connection.peer_cred().ok().map(|peer| peer.uid())),
         Err(error) => error,
     };
     let hint = match error.kind() {

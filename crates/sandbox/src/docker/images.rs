@@ -32,6 +32,8 @@ pub(super) struct Known {
     env: BTreeMap<String, String>,
     workdir: String,
     user: String,
+    /// Whether the daemon would run commands of the image in its containers.
+    pub(super) has_health_check: bool,
 }
 
 impl Known {
@@ -105,6 +107,7 @@ impl Images {
             env: pairs.collect(),
             workdir: config.working_dir.unwrap_or_default(),
             user: config.user.unwrap_or_default(),
+            has_health_check: config.healthcheck.is_some(),
         })
     }
 
@@ -184,15 +187,22 @@ impl ForkImage {
         tag: &str,
         parent: Option<Arc<Self>>,
     ) -> Result<Self, SandboxError> {
-        let options = CommitContainerOptions {
+        let options = |pause| CommitContainerOptions {
             container: Some(container.to_owned()),
             repo: Some(FORKS.to_owned()),
             tag: Some(tag.to_owned()),
-            pause: true,
+            pause,
             ..CommitContainerOptions::default()
         };
-        let committed = daemon.api.commit_container(options, ContainerConfig::default());
-        let made = call("copy the files of a container", committed).await?;
+        let commit = |pause| {
+            let committed = daemon.api.commit_container(options(pause), ContainerConfig::default());
+            call("copy the files of a container", committed)
+        };
+        let made = match commit(true).await {
+            // Where there are no cgroups nothing can be paused; writes under way may then be cut in two.
+            Err(SandboxError::Daemon { message, .. }) if message.contains("paus") => commit(false).await?,
+            made => made?,
+        };
         Ok(Self { id: made.id.trim().to_owned(), daemon: daemon.clone(), parent, removed: false })
     }
 
@@ -270,6 +280,7 @@ mod tests {
             env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             workdir: "/of/image".to_owned(),
             user: String::new(),
+            has_health_check: false,
         };
         let wanted =
             ImageConfig { env: [("PATH".to_owned(), "/spec".to_owned())].into(), ..Default::default() };

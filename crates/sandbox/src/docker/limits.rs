@@ -10,8 +10,9 @@ pub(super) const IO_SENTENCE: &str = "the limit on disks is not enforced: a cont
 /// One sentence for each limit that does not hold.
 pub(super) fn unenforced(daemon: &Daemon) -> Vec<String> {
     let info = &daemon.info;
-    let no_groups = daemon.has_security_option("rootless")
-        && info.cgroup_version == Some(SystemInfoCgroupVersionEnum::_1);
+    // Version 1 hands no groups to ordinary users, and what the daemon then says of itself is not so.
+    let no_groups = (daemon.is_rootless || daemon.has_security_option("rootless"))
+        && info.cgroup_version != Some(SystemInfoCgroupVersionEnum::_2);
     let mut sentences = Vec::new();
     if no_groups || info.memory_limit == Some(false) {
         sentences.push("the memory limit is not enforced: the container daemon cannot".to_owned());

@@ -9,6 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
 /// Where the copy of the tests is told of the service.
@@ -60,18 +62,17 @@ impl Service {
         make_images(folder.path());
         configure(folder.path());
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = Command::new("unshare")
-            // What it mounts goes with it.
-            .args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"])
+        let process = script()
             .arg(folder.path().join("socket"))
             .args(options(folder.path()))
             .env("CONTAINERS_CONF", folder.path().join("containers.conf"))
+            .env("XDG_RUNTIME_DIR", folder.path())
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .map_err(|error| format!("unshare: {error}"))?;
+            .map_err(|error| format!("start podman's service: {error}"))?;
         let mut service = Self { folder, process };
         service.wait()?;
         service.try_a_container()?;
@@ -117,7 +118,28 @@ impl Drop for Service {
         let _ = remote(&self.socket()).args(["rm", "--all", "--force"]).output();
         let _ = self.process.kill();
         let _ = self.process.wait();
+        end_pause_process(self.folder.path());
     }
+}
+
+/// An ordinary user's Podman leaves a process behind that holds its namespaces.
+fn end_pause_process(folder: &Path) {
+    let pid = fs::read_to_string(folder.join("tmp/pause.pid")).unwrap_or_default();
+    if let Ok(pid) = pid.trim().parse() {
+        let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+}
+
+/// Runs [`SCRIPT`]; what root's Podman mounts goes with it.
+fn script() -> Command {
+    if Uid::effective().is_root() {
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "--propagation", "private", "sh", "-c", SCRIPT, "sh"]);
+        return command;
+    }
+    let mut command = Command::new("sh");
+    command.args(["-c", SCRIPT, "sh"]);
+    command
 }
 
 /// Storage and state apart from those of this machine.
@@ -156,6 +178,7 @@ pub(crate) fn podman(arguments: &[&str]) -> String {
 fn remote(socket: &Path) -> Command {
     let mut command = Command::new("podman");
     command.arg("--remote").arg("--url").arg(format!("unix://{}", socket.display()));
+    command.env("XDG_RUNTIME_DIR", socket.parent().unwrap());
     command
 }
 
