@@ -6,6 +6,7 @@
 mod api;
 mod error;
 mod local;
+mod shell;
 
 pub use api::{
     Backend, Captured, Change, ChangeKind, ExecOutput, ExecRequest, ExecStatus, FileEntry, FileKind,

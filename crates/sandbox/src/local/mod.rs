@@ -18,6 +18,7 @@ mod launcher;
 mod leftovers;
 mod protocol;
 mod sandbox;
+mod session;
 mod sys;
 
 pub use backend::{LocalBackend, LocalConfig};

@@ -23,8 +23,8 @@ const PACKET_BYTES: usize = 32 << 10;
 const MESSAGE_BYTES: u64 = 64 << 20;
 /// A packet that says: the message is in the last descriptor.
 const IN_MEMORY_FILE: &[u8] = b"M";
-/// Most descriptors with a packet: three streams and a memory file.
-const DESCRIPTORS: usize = 4;
+/// Most descriptors with a packet: three streams, three more of a shell session, and a memory file.
+const DESCRIPTORS: usize = 7;
 
 /// A message, and which request it belongs to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -102,6 +102,12 @@ pub(crate) enum GuestRequest {
     Exec(Box<Command>),
     /// Kill what the exec with this id started.
     Kill { exec: u64 },
+    /// Kill what a shell session has started since a command began, and interrupt the shell if it still runs.
+    KillNewer { command: ShellCommand, runs: bool },
+    /// Interrupt the command of a shell session that has no terminal.
+    Interrupt(ShellCommand),
+    /// Make a terminal; both of its ends come back.
+    OpenTerminal { rows: u16, columns: u16 },
     /// Open a regular file.
     Read { path: String },
     /// Fill a file with the content of the descriptor that comes along.
@@ -114,6 +120,28 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) cwd: String,
+    /// Of a shell session.
+    pub(crate) session: Option<ShellStreams>,
+}
+
+/// What a shell has besides three streams.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ShellStreams {
+    /// Numbers that the descriptors after the first three get.
+    pub(crate) numbers: Vec<RawFd>,
+    /// Whether standard error is a terminal that becomes the one of its session.
+    pub(crate) controls_terminal: bool,
+}
+
+/// A command of a shell session.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ShellCommand {
+    /// The exec that started the shell.
+    pub(crate) exec: u64,
+    /// The shell, which is spared.
+    pub(crate) shell: i32,
+    /// What the processes of the command bear, see `crate::shell`; later ones bear less.
+    pub(crate) tag: u64,
 }
 
 /// From a sandbox to its owner.
@@ -134,6 +162,9 @@ pub(crate) enum GuestReply {
     Killed {
         complete: bool,
     },
+    Interrupted,
+    /// Both ends of the terminal come along: the owner's, the shell's.
+    Terminal,
     /// The file is open: its descriptor comes along.
     Opened,
     Written,

@@ -13,11 +13,13 @@ use super::backend::LauncherHandle;
 use super::channel::{Channel, Closed};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
-use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError};
+use super::session;
+use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError, Session, SessionSpec};
 
 pub(crate) struct LocalSandbox {
     id: u64,
-    pub(super) channel: Channel<GuestReply>,
+    /// Shell sessions have it too; they end when the sandbox does.
+    pub(super) channel: Arc<Channel<GuestReply>>,
     launcher: Arc<LauncherHandle>,
     /// The file that counts what the memory limit kills.
     pub(super) oom_counter: Option<PathBuf>,
@@ -39,7 +41,7 @@ impl LocalSandbox {
         oom_counter: Option<PathBuf>,
         config: ImageConfig,
     ) -> Self {
-        Self { id, channel, launcher, oom_counter, config, destroyed: false }
+        Self { id, channel: Arc::new(channel), launcher, oom_counter, config, destroyed: false }
     }
 
     /// The working directory of commands that do not say.
@@ -74,6 +76,10 @@ impl Drop for LocalSandbox {
 impl Sandbox for LocalSandbox {
     async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
         exec::exec(self, request).await
+    }
+
+    async fn open_session(&self, spec: &SessionSpec) -> Result<Box<dyn Session>, SandboxError> {
+        Ok(Box::new(session::open(self, spec).await?))
     }
 
     async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, SandboxError> {

@@ -21,14 +21,19 @@ const PAUSE: Duration = Duration::from_micros(500);
 /// below the limit on processes occupied, which killed ones would free for others. The supervisor is stopped
 /// meanwhile, so that it stays the one that adopts orphans.
 pub(super) fn kill_descendants(supervisor: Pid) -> bool {
+    kill_those(supervisor, |_| true)
+}
+
+/// The same for the descendants that `chosen` picks.
+pub(super) fn kill_those(supervisor: Pid, chosen: impl Fn(Pid) -> bool) -> bool {
+    let found = || descendants(supervisor).into_iter().filter(|(pid, _)| chosen(*pid));
     let give_up = Instant::now() + PATIENCE;
     signal(supervisor, Signal::SIGSTOP);
     let complete = repeat_until_none(give_up, || {
-        let running = descendants(supervisor).into_iter().filter(|(_, stat)| !stat.is_stopped());
-        signal_all(running, Signal::SIGSTOP)
-    }) && repeat_until_none(give_up, || signal_all(descendants(supervisor), Signal::SIGKILL));
+        signal_all(found().filter(|(_, stat)| !stat.is_stopped()), Signal::SIGSTOP)
+    }) && repeat_until_none(give_up, || signal_all(found(), Signal::SIGKILL));
     if !complete {
-        signal_all(descendants(supervisor), Signal::SIGKILL);
+        signal_all(found(), Signal::SIGKILL);
     }
     signal(supervisor, Signal::SIGCONT);
     complete
@@ -50,12 +55,12 @@ fn signal_all(processes: impl IntoIterator<Item = (Pid, ProcessStat)>, what: Sig
 }
 
 /// A process that has ended meanwhile needs no signal.
-fn signal(pid: Pid, what: Signal) {
+pub(super) fn signal(pid: Pid, what: Signal) {
     let _ = kill(pid, what);
 }
 
 /// Living processes below this one.
-fn descendants(ancestor: Pid) -> Vec<(Pid, ProcessStat)> {
+pub(super) fn descendants(ancestor: Pid) -> Vec<(Pid, ProcessStat)> {
     let mut children: HashMap<Pid, Vec<(Pid, ProcessStat)>> = HashMap::new();
     for (pid, stat) in processes() {
         children.entry(Pid::from_raw(stat.parent)).or_default().push((pid, stat));

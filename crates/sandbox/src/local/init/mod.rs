@@ -9,6 +9,7 @@ mod kill;
 mod mounts;
 mod privileges;
 mod serve;
+mod session;
 mod skeleton;
 
 use std::fs::File;

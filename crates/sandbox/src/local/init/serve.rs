@@ -13,7 +13,7 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::{exec, files, kill};
+use super::{exec, files, kill, session};
 use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Usage, receive, send};
 use crate::local::sys;
 
@@ -92,15 +92,33 @@ impl Init {
                 let _ = self.oom_score.write_all(OWN_OOM_SCORE);
             }
             GuestRequest::Kill { exec } => {
-                let supervisor = self.helpers.iter().find_map(|(pid, id)| (*id == exec).then_some(*pid));
-                let complete = supervisor.is_none_or(kill::kill_descendants);
+                let complete = self.supervisor(exec).is_none_or(kill::kill_descendants);
                 self.client(id).reply(GuestReply::Killed { complete }, &[]);
+            }
+            GuestRequest::KillNewer { command, runs } => {
+                let kill = |supervisor| session::kill_newer(supervisor, command, runs);
+                let complete = self.supervisor(command.exec).is_none_or(kill);
+                self.client(id).reply(GuestReply::Killed { complete }, &[]);
+            }
+            GuestRequest::Interrupt(command) => {
+                if let Some(supervisor) = self.supervisor(command.exec) {
+                    session::interrupt(supervisor, command);
+                }
+                self.client(id).reply(GuestReply::Interrupted, &[]);
+            }
+            GuestRequest::OpenTerminal { rows, columns } => {
+                self.fork_helper(id, |client| session::open_terminal(client, rows, columns));
             }
             GuestRequest::Read { path } => self.fork_helper(id, |client| files::read(client, &path)),
             GuestRequest::Write { path } => {
                 self.fork_helper(id, |client| files::write(client, &path, descriptors))
             }
         }
+    }
+
+    /// The process that supervises an exec.
+    fn supervisor(&self, exec: u64) -> Option<Pid> {
+        self.helpers.iter().find_map(|(pid, id)| (*id == exec).then_some(*pid))
     }
 
     fn client(&self, request: u64) -> Client<'_> {
