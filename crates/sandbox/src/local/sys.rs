@@ -199,3 +199,17 @@ pub(crate) fn interrupt_foreground(master: BorrowedFd<'_>) -> nix::Result<()> {
     // SAFETY: TIOCSIG takes the number of a signal.
     Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSIG, libc::SIGINT) }).map(drop)
 }
+
+/// Sets how many processes the user of another process may have when that process forks, up to its hard limit.
+/// Returns what it was.
+pub(crate) fn limit_forks(pid: Pid, soft: u64) -> nix::Result<u64> {
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: with no new limit it writes the old one.
+    let got = unsafe { libc::prlimit(pid.as_raw(), libc::RLIMIT_NPROC, std::ptr::null(), &raw mut old) };
+    Errno::result(got)?;
+    let new = libc::rlimit { rlim_cur: soft.min(old.rlim_max), ..old };
+    // SAFETY: it reads the new limit, and writes no old one.
+    let set =
+        unsafe { libc::prlimit(pid.as_raw(), libc::RLIMIT_NPROC, &raw const new, std::ptr::null_mut()) };
+    Errno::result(set).map(|_| old.rlim_cur)
+}

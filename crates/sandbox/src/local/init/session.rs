@@ -24,30 +24,34 @@ pub(super) fn attach(session: &ShellStreams, descriptors: &[OwnedFd]) -> nix::Re
 }
 
 /// How often, and how far apart, a shell is interrupted whose processes were killed.
-const INTERRUPTS: u32 = 20;
+const INTERRUPTS: u32 = 40;
 const INTERRUPT_PAUSE: Duration = Duration::from_micros(100);
 
 /// Kills what the command and later ones have started. Returns whether none of it is left. The shell is stopped
 /// meanwhile, and goes on afterwards, also when it was stopped before. If the command still `runs` then the
-/// shell is interrupted, which can be too late to keep it from starting another process.
+/// shell is interrupted.
 pub(super) fn kill_newer(supervisor: Pid, command: ShellCommand, runs: bool) -> bool {
     let shell = Pid::from_raw(command.shell);
-    let is_ours = descendants(supervisor).iter().any(|(pid, _)| *pid == shell);
-    if is_ours {
-        signal(shell, Signal::SIGSTOP);
+    let is_newer = |pid| pid != shell && is_newer(pid, command.tag);
+    if !descendants(supervisor).iter().any(|(pid, _)| *pid == shell) {
+        return kill_those(supervisor, is_newer);
     }
-    let complete = kill_those(supervisor, |pid| pid != shell && is_newer(pid, command.tag));
-    if is_ours {
-        signal(shell, Signal::SIGCONT);
-        if runs {
-            interrupt_often(shell);
-        }
+    signal(shell, Signal::SIGSTOP);
+    let forks = runs.then(|| sys::limit_forks(shell, 0));
+    let complete = kill_those(supervisor, is_newer);
+    signal(shell, Signal::SIGCONT);
+    if runs {
+        interrupt_often(shell);
+    }
+    if let Some(Ok(forks)) = forks {
+        let _ = sys::limit_forks(shell, forks);
     }
     complete
 }
 
-/// Bash ignores an interrupt that comes while it waits for a process which then does not die of it, and goes on
-/// to the next one. What comes a moment later counts.
+/// Bash ignores an interrupt that comes while it waits for a process that then does not die of it, and goes on
+/// with the rest of the command. Of that it cannot start anything now, so it gives up, or is in time for the
+/// next interrupt.
 fn interrupt_often(shell: Pid) {
     for _ in 0..INTERRUPTS {
         signal(shell, Signal::SIGINT);
