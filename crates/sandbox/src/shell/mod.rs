@@ -16,4 +16,4 @@ mod reports;
 mod script;
 
 pub(crate) use reports::{COMMAND_BYTES, Listener, Report, STATE_BYTES};
-pub(crate) use script::{ARGV, OUTPUT, REPORTS, STDIN, command, definitions, state, tag};
+pub(crate) use script::{ARGV, OUTPUT, REPORTS, STDIN, command, definitions, question, state, tag};

@@ -65,19 +65,25 @@ pub(crate) fn definitions(key: &str) -> Vec<u8> {
 /// The report comes twice because an interrupt makes bash drop the rest of a line: then the second line counts.
 /// `\` keeps aliases away, `builtin` functions. `&&` keeps `set -e` from ending the shell a second time.
 pub(crate) fn command(text: &str, key: &str, number: u64) -> Vec<u8> {
-    let report = report(key, number + 1, "");
+    let report = report(key, number, "");
     let text = quote(text.as_bytes());
     format!("\\builtin eval {text} <&{STDIN}- >&{OUTPUT} 2>&{OUTPUT}- {REPORTS}>&-;{report}\n{report}\n")
         .into_bytes()
 }
 
-/// Reports the state of the shell under this key, before the command with this number.
+/// Reports the end of the command with this number, where it was not reported yet. For when it may be that the
+/// shell was interrupted twice.
+pub(crate) fn question(key: &str, number: u64) -> Vec<u8> {
+    format!("{}\n", report(key, number, "")).into_bytes()
+}
+
+/// Reports the state of the shell under this key, after the command with this number.
 pub(crate) fn state(key: &str, number: u64) -> Vec<u8> {
     format!("{}\n", report(key, number, " state")).into_bytes()
 }
 
-fn report(key: &str, next: u64, what: &str) -> String {
-    format!("\\__swegym {key} {}{what}&&\\builtin :", tag(next))
+fn report(key: &str, number: u64, what: &str) -> String {
+    format!("\\__swegym {key} {}{what}&&\\builtin :", tag(number + 1))
 }
 
 /// One word of one line, that stands for these bytes. Only ASCII letters, digits and harmless signs stand for

@@ -83,7 +83,7 @@ macro_rules! for_each_case {
             session_does_not_wait_for_background_jobs, session_background_flood_is_bounded,
             session_output_keeps_both_ends, session_patience_is_not_a_limit,
             session_goes_on_after_a_dropped_call, session_input_reaches_the_command,
-            session_interrupt_is_that_of_a_terminal, session_commands_may_handle_an_interrupt,
+            session_interrupt_is_that_of_a_terminal, session_may_be_interrupted_any_number_of_times, session_commands_may_handle_an_interrupt,
             session_kill_takes_all_of_the_command, session_kill_spares_what_earlier_jobs_start,
             session_kill_ends_loops_and_stopped_shells, session_kill_beats_a_fork_bomb,
             session_memory_limit_spares_the_shell, session_ends_cannot_be_forged,

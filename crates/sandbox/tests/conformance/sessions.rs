@@ -358,6 +358,30 @@ pub(crate) async fn session_commands_may_handle_an_interrupt(subject: &Subject) 
     assert_eq!(says(&*session, "echo $?").await, "0\n", "no command ran");
 }
 
+pub(crate) async fn session_may_be_interrupted_any_number_of_times(subject: &Subject) {
+    let sandbox = subject.sandbox().await;
+    for session in [open(&*sandbox).await, terminal(&*sandbox).await] {
+        for command in ["while :; do /bin/true; done", "sleep 1000", "while :; do :; done"] {
+            for pause in [0, 1, 3] {
+                let long = format!("# {}\n{command}", "a".repeat(20_000));
+                let interrupt = async {
+                    for _ in 0..20 {
+                        session.interrupt().await.unwrap();
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                    }
+                };
+                let (output, ()) = tokio::join!(session.run(&long, LONG), interrupt);
+                let status = output.unwrap().status;
+                assert!(
+                    matches!(status, SessionStatus::Done { exit_code: 130, .. }),
+                    "`{command}`: {status:?}"
+                );
+                assert_eq!(says(&*session, "echo fine").await.trim_end(), "fine");
+            }
+        }
+    }
+}
+
 /// Processes that left the session, have no parents, ignore signals or pass for others.
 const DETACHED: &str = "\
 setsid setsid bash -c 'sleep 2001 & sleep 2002' > /dev/null 2>&1 &

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::dialog::{Dialog, Over, Phase, Progress};
 use super::output::Output;
+use super::speech::Speech;
 use crate::local::channel::Channel;
 use crate::local::protocol::{GuestReply, GuestRequest, ShellCommand};
 use crate::local::sys;
@@ -39,6 +40,7 @@ pub(super) struct Parts {
     /// The exec that started the shell.
     pub(super) exec: u64,
     pub(super) dialog: Dialog,
+    pub(super) speech: Arc<Speech>,
     pub(super) progress: Arc<Progress>,
     pub(super) input: Arc<AsyncFd<OwnedFd>>,
     pub(super) output: Arc<AsyncFd<OwnedFd>>,
@@ -57,6 +59,7 @@ pub(crate) struct LocalSession {
     /// Keys of reports follow from it.
     secret: RandomState,
     dialog: Mutex<Dialog>,
+    speech: Arc<Speech>,
     progress: Arc<Progress>,
     input: Mutex<Arc<AsyncFd<OwnedFd>>>,
     output: Arc<Output>,
@@ -79,6 +82,7 @@ impl LocalSession {
             shell: 0,
             secret: RandomState::new(),
             dialog: Mutex::new(parts.dialog),
+            speech: parts.speech,
             progress: parts.progress,
             input: Mutex::new(parts.input),
             output,
@@ -92,7 +96,7 @@ impl LocalSession {
     pub(super) async fn greet(&mut self) -> Result<(), Over> {
         let dialog = self.dialog.get_mut();
         let key = key(&self.secret, dialog);
-        dialog.say(&shell::definitions(&key), Listener::new(&key, COMMAND_BYTES));
+        dialog.say(&shell::definitions(&key), Vec::new(), Listener::new(&key, COMMAND_BYTES));
         self.shell = dialog.hear(Listener::hello).await?;
         // What bash had to say before it was told to be silent.
         self.output.take();
@@ -172,12 +176,14 @@ impl LocalSession {
     }
 
     async fn interrupt_command(&self, command: u64) -> Result<(), SandboxError> {
+        self.speech.be_read().await;
         if let Some(terminal) = &self.terminal {
             // A shell that has just ended takes its terminal along.
             let _ = sys::interrupt_foreground(terminal.get_ref().as_fd());
         } else {
             self.channel.call(GuestRequest::Interrupt(self.target(command)), &[]).await?;
         }
+        self.speech.ask_again();
         Ok(())
     }
 
@@ -195,7 +201,9 @@ impl LocalSession {
             true => GuestRequest::Kill { exec: self.exec },
             false => GuestRequest::KillNewer { command: self.target(command), runs },
         };
-        match self.channel.call(request, &[]).await? {
+        let killed = self.channel.call(request, &[]).await?;
+        self.speech.ask_again();
+        match killed {
             (GuestReply::Killed { complete: true }, _) => Ok(()),
             _ => Err(error("its processes multiply faster than they can be killed")),
         }
@@ -254,7 +262,9 @@ impl Session for LocalSession {
         let key = key(&self.secret, &dialog);
         dialog.reach(Phase::Running);
         dialog.started = std::time::Instant::now();
-        dialog.say(&shell::command(command, &key, number), Listener::new(&key, COMMAND_BYTES));
+        let question = shell::question(&key, number);
+        let lines = shell::command(command, &key, number);
+        dialog.say(&lines, question, Listener::new(&key, COMMAND_BYTES));
         self.answer(&mut dialog, patience).await
     }
 
@@ -300,9 +310,9 @@ impl Session for LocalSession {
 
     async fn state(&self) -> Result<SessionState, SandboxError> {
         let mut dialog = self.idle().await?;
-        let next = dialog.commands_begun + 1;
+        let number = dialog.commands_begun;
         let key = key(&self.secret, &dialog);
-        dialog.say(&shell::state(&key, next), Listener::new(&key, STATE_BYTES));
+        dialog.say(&shell::state(&key, number), Vec::new(), Listener::new(&key, STATE_BYTES));
         let told = timeout(STATE_PATIENCE, dialog.hear(Listener::state)).await;
         match told {
             Ok(Ok((cwd, env))) => Ok(SessionState { cwd, env }),

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use tokio::net::UnixStream;
 
+use super::speech::Speech;
 use crate::local::channel::{Closed, Pending};
 use crate::local::protocol::GuestReply;
 use crate::shell::{Listener, Report};
@@ -14,16 +15,15 @@ use crate::shell::{Listener, Report};
 /// Bytes of reports read at once.
 const CHUNK_BYTES: usize = 4 << 10;
 
-/// Both sockets of the shell, and where it stands.
+/// What is said to the shell, what it reports, and where it stands.
 ///
 /// A call may be dropped at any point: the next one goes on with what is left to say and to hear.
 pub(super) struct Dialog {
-    commands: UnixStream,
+    speech: Arc<Speech>,
     reports: UnixStream,
     /// How init tells that the shell has ended.
     shell: Pending<GuestReply>,
     listener: Listener,
-    unsaid: Vec<u8>,
     /// How often something was said that has an answer.
     pub(super) questions: u64,
     phase: Phase,
@@ -82,19 +82,18 @@ impl Progress {
 }
 
 impl Dialog {
-    /// With sockets that do not block. Must be called in a tokio runtime.
+    /// With a socket that does not block. Must be called in a tokio runtime.
     pub(super) fn new(
-        commands: std::os::unix::net::UnixStream,
+        speech: Arc<Speech>,
         reports: std::os::unix::net::UnixStream,
         shell: Pending<GuestReply>,
         progress: Arc<Progress>,
     ) -> io::Result<Self> {
         Ok(Self {
-            commands: UnixStream::from_std(commands)?,
+            speech,
             reports: UnixStream::from_std(reports)?,
             shell,
             listener: Listener::new("", 0),
-            unsaid: Vec::new(),
             questions: 0,
             phase: Phase::Idle,
             commands_begun: 0,
@@ -118,11 +117,10 @@ impl Dialog {
     }
 
     /// Says something, and listens from here on to the answer alone.
-    pub(super) fn say(&mut self, lines: &[u8], listener: Listener) {
+    pub(super) fn say(&mut self, lines: &[u8], question: Vec<u8>, listener: Listener) {
         self.questions += 1;
         self.listener = listener;
-        self.unsaid.extend_from_slice(lines);
-        self.write();
+        self.speech.say(lines, question);
     }
 
     /// Waits until `found` makes something of what was heard.
@@ -133,14 +131,11 @@ impl Dialog {
             }
             let over = tokio::select! {
                 _ = self.reports.readable(), if !self.progress.is_replaced() => None,
-                _ = self.commands.writable(), if !self.unsaid.is_empty() => None,
+                () = self.speech.go_on() => None,
                 reply = self.shell.reply() => Some(reply),
             };
             match over {
-                None => {
-                    self.read();
-                    self.write();
-                }
+                None => self.read(),
                 Some(Ok((reply, _))) => return Err(Over::Ended(reply)),
                 Some(Err(Closed)) => return Err(Over::Gone),
             }
@@ -154,18 +149,6 @@ impl Dialog {
             Ok(length @ 1..) => self.listener.push(&chunk[..length]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Ok(0) | Err(_) => self.progress.replaced.store(true, Ordering::Release),
-        }
-    }
-
-    /// Writes what is left to say, as far as there is room. A shell that cannot be told anything has ended or
-    /// was replaced, which is learnt elsewhere.
-    fn write(&mut self) {
-        while !self.unsaid.is_empty() {
-            match self.commands.try_write(&self.unsaid) {
-                Ok(length) => drop(self.unsaid.drain(..length)),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
-                Err(_) => self.unsaid.clear(),
-            }
         }
     }
 }

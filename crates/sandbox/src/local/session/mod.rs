@@ -8,5 +8,6 @@ mod calls;
 mod dialog;
 mod open;
 mod output;
+mod speech;
 
 pub(super) use open::open;

@@ -13,6 +13,7 @@ use tokio::io::unix::AsyncFd;
 
 use super::calls::{LocalSession, Parts};
 use super::dialog::{Dialog, Over, Progress};
+use super::speech::Speech;
 use crate::local::identity::layer_owner;
 use crate::local::protocol::{Command, GuestReply, GuestRequest, ShellStreams};
 use crate::local::sandbox::LocalSandbox;
@@ -69,10 +70,12 @@ async fn start(sandbox: &LocalSandbox, spec: &SessionSpec) -> Result<LocalSessio
     let request = GuestRequest::Exec(Box::new(command(sandbox, spec)));
     let shell = sandbox.channel.request(request, &theirs).await?;
     let (exec, progress) = (shell.id, Arc::<Progress>::default());
+    let speech = Arc::new(Speech::new(commands)?);
     let parts = Parts {
         channel: Arc::clone(&sandbox.channel),
         exec,
-        dialog: Dialog::new(commands, reports, shell, Arc::clone(&progress))?,
+        dialog: Dialog::new(Arc::clone(&speech), reports, shell, Arc::clone(&progress))?,
+        speech,
         progress,
         input: ends.input,
         output: ends.output,
