@@ -213,3 +213,11 @@ pub(crate) fn limit_forks(pid: Pid, soft: u64) -> nix::Result<u64> {
         unsafe { libc::prlimit(pid.as_raw(), libc::RLIMIT_NPROC, &raw const new, std::ptr::null_mut()) };
     Errno::result(set).map(|_| old.rlim_cur)
 }
+
+/// How much memory holds what was written to a Unix socket and not yet read at its other end.
+pub(crate) fn unread(socket: BorrowedFd<'_>) -> nix::Result<c_int> {
+    let mut bytes: c_int = 0;
+    // SAFETY: TIOCOUTQ, which sockets call SIOCOUTQ, writes an int.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(bytes)
+}

@@ -62,17 +62,15 @@ pub(crate) fn definitions(key: &str) -> Vec<u8> {
 
 /// Runs the command with this number, and reports its end under this key.
 ///
-/// The report comes twice because an interrupt makes bash drop the rest of a line: then the second line counts.
 /// `\` keeps aliases away, `builtin` functions. `&&` keeps `set -e` from ending the shell a second time.
 pub(crate) fn command(text: &str, key: &str, number: u64) -> Vec<u8> {
     let report = report(key, number, "");
     let text = quote(text.as_bytes());
-    format!("\\builtin eval {text} <&{STDIN}- >&{OUTPUT} 2>&{OUTPUT}- {REPORTS}>&-;{report}\n{report}\n")
-        .into_bytes()
+    format!("\\builtin eval {text} <&{STDIN}- >&{OUTPUT} 2>&{OUTPUT}- {REPORTS}>&-;{report}\n").into_bytes()
 }
 
-/// Reports the end of the command with this number, where it was not reported yet. For when it may be that the
-/// shell was interrupted twice.
+/// Reports the end of the command with this number, where it was not reported yet. To be said after every
+/// command that is not reported soon, and after every interrupt: bash may have dropped the line before.
 pub(crate) fn question(key: &str, number: u64) -> Vec<u8> {
     format!("{}\n", report(key, number, "")).into_bytes()
 }
@@ -153,10 +151,10 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_two_lines_whatever_it_holds() {
+    fn a_command_is_one_line_whatever_it_holds() {
         for text in ["true", "if", "cat <<E\nx\nE", "echo '", "a\n\n# b", "\\"] {
             let lines = command(text, "key", 7);
-            assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 2);
+            assert_eq!(lines.iter().filter(|byte| **byte == b'\n').count(), 1);
             assert!(lines.ends_with(b"\n"));
         }
     }

@@ -361,7 +361,7 @@ pub(crate) async fn session_commands_may_handle_an_interrupt(subject: &Subject) 
 pub(crate) async fn session_may_be_interrupted_any_number_of_times(subject: &Subject) {
     let sandbox = subject.sandbox().await;
     for session in [open(&*sandbox).await, terminal(&*sandbox).await] {
-        for command in ["while :; do /bin/true; done", "sleep 1000", "while :; do :; done"] {
+        for command in ["while sleep 0.02; do :; done", "sleep 1000", "while :; do :; done"] {
             for pause in [0, 1, 3] {
                 let long = format!("# {}\n{command}", "a".repeat(20_000));
                 let interrupt = async {

@@ -96,7 +96,8 @@ impl LocalSession {
     pub(super) async fn greet(&mut self) -> Result<(), Over> {
         let dialog = self.dialog.get_mut();
         let key = key(&self.secret, dialog);
-        dialog.say(&shell::definitions(&key), Vec::new(), Listener::new(&key, COMMAND_BYTES));
+        dialog.listen(Listener::new(&key, COMMAND_BYTES));
+        dialog.speech.say(&shell::definitions(&key));
         self.shell = dialog.hear(Listener::hello).await?;
         // What bash had to say before it was told to be silent.
         self.output.take();
@@ -183,7 +184,7 @@ impl LocalSession {
         } else {
             self.channel.call(GuestRequest::Interrupt(self.target(command)), &[]).await?;
         }
-        self.speech.ask_again();
+        self.speech.ask();
         Ok(())
     }
 
@@ -202,7 +203,7 @@ impl LocalSession {
             false => GuestRequest::KillNewer { command: self.target(command), runs },
         };
         let killed = self.channel.call(request, &[]).await?;
-        self.speech.ask_again();
+        self.speech.ask();
         match killed {
             (GuestReply::Killed { complete: true }, _) => Ok(()),
             _ => Err(error("its processes multiply faster than they can be killed")),
@@ -263,8 +264,8 @@ impl Session for LocalSession {
         dialog.reach(Phase::Running);
         dialog.started = std::time::Instant::now();
         let question = shell::question(&key, number);
-        let lines = shell::command(command, &key, number);
-        dialog.say(&lines, question, Listener::new(&key, COMMAND_BYTES));
+        dialog.listen(Listener::new(&key, COMMAND_BYTES));
+        self.speech.say_command(&shell::command(command, &key, number), question);
         self.answer(&mut dialog, patience).await
     }
 
@@ -312,7 +313,8 @@ impl Session for LocalSession {
         let mut dialog = self.idle().await?;
         let number = dialog.commands_begun;
         let key = key(&self.secret, &dialog);
-        dialog.say(&shell::state(&key, number), Vec::new(), Listener::new(&key, STATE_BYTES));
+        dialog.listen(Listener::new(&key, STATE_BYTES));
+        self.speech.say(&shell::state(&key, number));
         let told = timeout(STATE_PATIENCE, dialog.hear(Listener::state)).await;
         match told {
             Ok(Ok((cwd, env))) => Ok(SessionState { cwd, env }),

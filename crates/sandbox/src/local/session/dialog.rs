@@ -19,7 +19,7 @@ const CHUNK_BYTES: usize = 4 << 10;
 ///
 /// A call may be dropped at any point: the next one goes on with what is left to say and to hear.
 pub(super) struct Dialog {
-    speech: Arc<Speech>,
+    pub(super) speech: Arc<Speech>,
     reports: UnixStream,
     /// How init tells that the shell has ended.
     shell: Pending<GuestReply>,
@@ -116,11 +116,10 @@ impl Dialog {
         self.phase = phase;
     }
 
-    /// Says something, and listens from here on to the answer alone.
-    pub(super) fn say(&mut self, lines: &[u8], question: Vec<u8>, listener: Listener) {
+    /// Listens from here on to the answer to something alone.
+    pub(super) fn listen(&mut self, listener: Listener) {
         self.questions += 1;
         self.listener = listener;
-        self.speech.say(lines, question);
     }
 
     /// Waits until `found` makes something of what was heard.

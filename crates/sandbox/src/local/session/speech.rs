@@ -1,14 +1,23 @@
 //! What is said to the shell.
+//!
+//! A command is one line. Bash may drop it: because of an interrupt, or of an error that leads back to its top.
+//! So some time after a command its report is asked for by another line, which does nothing where it came.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::net::UnixStream;
 
-/// How long bash may take to read a command, on a machine that is busy; it was seen to take a tenth of it.
-const READING: Duration = Duration::from_millis(10);
-const READING_PER_KIB: Duration = Duration::from_millis(2);
+use crate::local::sys;
+
+/// When the report on a command is asked for; most come earlier.
+const QUESTION_AFTER: Duration = Duration::from_millis(3);
+/// How long bash may take to read what was said to it, before it is interrupted nevertheless: it may be stopped.
+const READING: Duration = Duration::from_secs(5);
+/// Between two looks whether it was read.
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The socket that the shell reads, and what there was no room for yet.
 pub(super) struct Speech {
@@ -18,53 +27,83 @@ pub(super) struct Speech {
 
 struct Words {
     unsaid: Vec<u8>,
-    /// Asks for the report on the last command once more.
+    /// Asks for the report on the last command.
     question: Vec<u8>,
-    /// When the last command will have been read.
-    read_by: Instant,
+    /// Whether it was, which is not before the command was read: bash does not read while it runs one.
+    asked: bool,
 }
 
 impl Speech {
     /// On a socket that does not block. Must be called in a tokio runtime.
     pub(super) fn new(commands: std::os::unix::net::UnixStream) -> io::Result<Self> {
-        let words = Words { unsaid: Vec::new(), question: Vec::new(), read_by: Instant::now() };
+        let words = Words { unsaid: Vec::new(), question: Vec::new(), asked: true };
         Ok(Self { commands: UnixStream::from_std(commands)?, words: Mutex::new(words) })
     }
 
-    /// Says lines, and keeps the question for [`Self::ask_again`].
-    pub(super) fn say(&self, lines: &[u8], question: Vec<u8>) {
+    /// Says lines that are answered without being asked again.
+    pub(super) fn say(&self, lines: &[u8]) {
         let mut words = self.lock();
-        let kib = u32::try_from(lines.len() >> 10).unwrap_or(u32::MAX);
-        words.read_by = Instant::now() + READING + READING_PER_KIB.saturating_mul(kib);
-        words.question = question;
+        words.asked = true;
         words.unsaid.extend_from_slice(lines);
         self.flush(&mut words);
     }
 
-    /// An interrupt makes bash drop the line that it reads or runs, and a second one the next line too: that
-    /// could have been what asks for the report.
-    pub(super) fn ask_again(&self) {
+    /// Says a command, whose report can be asked for.
+    pub(super) fn say_command(&self, line: &[u8], question: Vec<u8>) {
         let mut words = self.lock();
+        words.question = question;
+        words.asked = false;
+        words.unsaid.extend_from_slice(line);
+        self.flush(&mut words);
+    }
+
+    /// Asks for the report; to be repeated after every interrupt, as each can make bash drop a line.
+    pub(super) fn ask(&self) {
+        let mut words = self.lock();
+        words.asked = true;
         let Words { unsaid, question, .. } = &mut *words;
         unsaid.extend_from_slice(question);
         self.flush(&mut words);
     }
 
-    /// Waits until a command that was just said has been read. An interrupt before that would make bash take
-    /// the rest of it for another command.
+    /// Waits until the command has been read. An interrupt before that would make bash drop what it has, and
+    /// take the rest for another command.
     pub(super) async fn be_read(&self) {
-        let read_by = self.lock().read_by;
-        tokio::time::sleep_until(read_by.into()).await;
+        let read = async {
+            while !self.was_read() {
+                tokio::time::sleep(PAUSE).await;
+            }
+            // It is one thing to have read the last of it, another to have begun.
+            tokio::time::sleep(PAUSE).await;
+        };
+        let _ = tokio::time::timeout(READING, read).await;
     }
 
-    /// Says what is left, as there comes room for it; ends when something was said.
+    fn was_read(&self) -> bool {
+        let mut words = self.lock();
+        self.flush(&mut words);
+        words.asked
+            || words.unsaid.is_empty() && sys::unread(self.commands.as_fd()).is_ok_and(|bytes| bytes == 0)
+    }
+
+    /// Does what is next to do, when its time has come; ends when something was done.
     pub(super) async fn go_on(&self) {
-        if self.lock().unsaid.is_empty() {
-            std::future::pending::<()>().await;
+        let (is_said, asked) = {
+            let words = self.lock();
+            (words.unsaid.is_empty(), words.asked)
+        };
+        if !is_said {
+            // A socket that fails is closed, which `flush` sees.
+            let _ = self.commands.writable().await;
+            self.flush(&mut self.lock());
+        } else if !asked {
+            tokio::time::sleep(QUESTION_AFTER).await;
+            if self.was_read() {
+                self.ask();
+            }
+        } else {
+            std::future::pending().await
         }
-        // A socket that fails is closed, which `flush` sees.
-        let _ = self.commands.writable().await;
-        self.flush(&mut self.lock());
     }
 
     /// Writes as far as there is room. A shell that cannot be told anything has ended or was replaced, which is
