@@ -65,7 +65,8 @@ pub enum Terminal {
 pub trait Session: Send + Sync {
     /// Runs a command line, of any number of lines, and waits for its end, `patience` at most; after that it
     /// goes on running, and [`Self::poll`] waits again. Processes in its background are not waited for; what
-    /// they print comes with later answers, as does what came since the last one.
+    /// they print comes with later answers, as does what came since the last one. The end of an earlier command
+    /// that nobody has polled for is forgotten.
     ///
     /// # Errors
     /// [`SandboxError::Session`] when another command still runs, the shell has ended, or the command holds a

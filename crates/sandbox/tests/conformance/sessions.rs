@@ -277,8 +277,13 @@ pub(crate) async fn session_patience_is_not_a_limit(subject: &Subject) {
     assert!(session.send_input(b"x").await.is_err());
     // An end that nobody asked for keeps no command from running.
     begin(&*session, "sleep 0.5; echo three").await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(says(&*session, "echo four").await, "three\nfour\n");
+    let output = loop {
+        match session.run("echo four", LONG).await {
+            Ok(output) => break output,
+            Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert_eq!(printed(&output), "three\nfour\n");
 }
 
 pub(crate) async fn session_goes_on_after_a_dropped_call(subject: &Subject) {
@@ -337,23 +342,28 @@ pub(crate) async fn session_interrupt_is_that_of_a_terminal(subject: &Subject) {
     }
 }
 
+/// Says when it is ready, handles one interrupt, and ends then.
+const HANDLER: &str = r#"python3 -c '
+import signal
+signal.signal(signal.SIGINT, lambda *_: print("heard", flush=True))
+print("ready", flush=True)
+signal.pause()'"#;
+
 pub(crate) async fn session_commands_may_handle_an_interrupt(subject: &Subject) {
     let sandbox = subject.sandbox().await;
     let session = open(&*sandbox).await;
-    let handler = "import signal, time\nsignal.signal(signal.SIGINT, lambda *_: print(\"heard\", flush=True))\ntime.sleep(1)";
-    begin(&*session, &format!("python3 -c '{handler}'; echo after $?")).await;
+    let mut text = begin(&*session, &format!("{HANDLER}; echo after $?")).await;
+    while text.is_empty() {
+        text = printed(&session.poll(SHORT).await.unwrap());
+    }
     session.interrupt().await.unwrap();
-    assert_eq!(end(&*session).await, (0, "heard\nafter 0\n".to_owned()));
+    assert_eq!((text, end(&*session).await), ("ready\n".to_owned(), (0, "heard\nafter 0\n".to_owned())));
     // What began earlier does not hear of it.
-    says(
-        &*session,
-        "python3 -c 'import signal, time; signal.signal(2, signal.SIG_DFL); time.sleep(1000)' & sleep 0.3",
-    )
-    .await;
+    says(&*session, &format!("{HANDLER} > /tmp/said & until [ -s /tmp/said ]; do sleep 0.01; done")).await;
     begin(&*session, "sleep 1000").await;
     session.interrupt().await.unwrap();
     assert_eq!(end(&*session).await.0, 130);
-    assert_eq!(says(&*session, "pgrep -c python3").await, "1\n");
+    assert_eq!(says(&*session, "cat /tmp/said; pgrep -c python3").await, "ready\n1\n");
     session.interrupt().await.unwrap();
     assert_eq!(says(&*session, "echo $?").await, "0\n", "no command ran");
 }

@@ -6,6 +6,7 @@
 
 mod calls;
 mod dialog;
+mod handle;
 mod open;
 mod output;
 mod speech;

@@ -11,8 +11,8 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Gid, Uid, fchown, pipe2};
 use tokio::io::unix::AsyncFd;
 
-use super::calls::{LocalSession, Parts};
 use super::dialog::{Dialog, Over, Progress};
+use super::handle::{LocalSession, Parts};
 use super::speech::Speech;
 use crate::local::identity::layer_owner;
 use crate::local::protocol::{Command, GuestReply, GuestRequest, ShellStreams};
