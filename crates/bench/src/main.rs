@@ -1,12 +1,13 @@
 //! Measurements, as JSON lines on stdout: medians, and ratios to a plain tool measured in the same run.
 //!
-//! `cargo run --release -p swegym-bench -- sandbox`, `... -- fork` and `... -- quickstart`.
+//! `cargo run --release -p swegym-bench -- sandbox`, `... -- session`, `... -- fork` and so on.
 #![expect(clippy::print_stdout, reason = "its output is data on stdout")]
 
 mod docker;
 mod fork;
 mod quickstart;
 mod sandbox;
+mod session;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -35,6 +36,12 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
+    /// Run a command in a shell session; beside a plain `bash` on pipes
+    Session {
+        /// Rounds; each measures all, one after the other
+        #[arg(long, default_value_t = 2000)]
+        rounds: usize,
+    },
     /// `swegym quickstart` with a cold cache, and again with a warm one into a new folder
     Quickstart {
         /// The program to measure
@@ -56,6 +63,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Docker(arguments) => docker::run(&arguments)?,
         Bench::Sandbox { rounds } => sandbox::run(rounds)?,
         Bench::Fork { rounds } => fork::run(rounds)?,
+        Bench::Session { rounds } => session::run(rounds)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -8,6 +8,7 @@ mod api;
 mod docker;
 mod error;
 mod local;
+mod shell;
 
 pub use api::{
     Backend, Captured, Change, ChangeKind, ExecOutput, ExecRequest, ExecStatus, FileEntry, FileKind,

@@ -34,9 +34,11 @@ impl Default for SessionSpec {
 /// What the commands of a session see as their standard streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Terminal {
-    /// Pipes: output is not formatted for a screen. Standard output and error come in one stream, in order.
+    /// Pipes: output is not formatted for a screen, jobs are not controlled. Standard output and error come in
+    /// one stream, in order.
     Pipes,
-    /// A terminal of this size.
+    /// A terminal of this size. Lines end with a carriage return too, input is echoed, jobs are controlled.
+    /// `TERM` is `xterm-256color` where the image does not say.
     Pty {
         /// Lines.
         rows: u16,
@@ -47,47 +49,67 @@ pub enum Terminal {
 
 /// A shell (bash) that lives on between commands: working directory, variables, functions and jobs are kept.
 ///
-/// One command runs at a time. That one has ended is learnt from the shell itself over a channel that the
-/// commands do not have, so no output can be taken for it. Dropping the session kills the shell and
-/// everything below it.
+/// One command runs at a time; the other calls may be made meanwhile, from anywhere, and a call that is dropped
+/// leaves the command running. That a command has ended is learnt from the shell itself over a channel that the
+/// processes of commands do not have, so no output can be taken for it. Dropping the session kills the shell and
+/// everything below it, and so does the end of the shell.
+///
+/// The shell is interactive, but without prompts, history and editing: what bash prints between commands, such
+/// as `PS1` and notices of jobs that have ended, is not shown, and `PROMPT_COMMAND` and `TMOUT` are removed. The
+/// line `[1] 123` with which bash begins a background job is output of the command. Three things differ from a
+/// shell that a person types into: `exec` changes standard streams only until the end of the command; `$_` and
+/// `PIPESTATUS` do not last from one command to the next; with `set -e` a command whose exit code is not 0 ends
+/// the shell even where that is the code of a condition, as in `false && true`. Processes have a strange
+/// limit on file locks (`ulimit -x`), which the kernel does not use.
 #[async_trait]
 pub trait Session: Send + Sync {
-    /// Runs a command line and waits for its end, `patience` at most; after that it goes on running, and
-    /// [`Self::poll`] waits again.
+    /// Runs a command line, of any number of lines, and waits for its end, `patience` at most; after that it
+    /// goes on running, and [`Self::poll`] waits again. Processes in its background are not waited for; what
+    /// they print comes with later answers, as does what came since the last one. The end of an earlier command
+    /// that nobody has polled for is forgotten.
     ///
     /// # Errors
-    /// [`SandboxError::Session`] when another command still runs or the shell has ended.
+    /// [`SandboxError::Session`] when another command still runs, the shell has ended, or the command holds a
+    /// zero byte. [`SandboxError::Gone`] when the sandbox is gone, as from every other call.
     async fn run(&self, command: &str, patience: Duration) -> Result<SessionOutput, SandboxError>;
 
-    /// Waits for the running command `patience` longer. Output is what came since the last answer.
+    /// Waits for the running command `patience` longer. Output is what came since the last answer. The end of a
+    /// command, and of the shell, is told once.
     ///
     /// # Errors
     /// [`SandboxError::Session`] when no command runs.
     async fn poll(&self, patience: Duration) -> Result<SessionOutput, SandboxError>;
 
-    /// Writes to the standard input of the running command; on a terminal these are key strokes.
+    /// Writes to the standard input of the running command; on a terminal these are key strokes. What the
+    /// command does not read is there for the next one.
     ///
     /// # Errors
-    /// [`SandboxError::Session`] when the shell has ended.
+    /// [`SandboxError::Session`] when no command runs, or when it leaves so much unread that no more can be
+    /// written for some seconds.
     async fn send_input(&self, input: &[u8]) -> Result<(), SandboxError>;
 
-    /// Interrupts the running command, as Ctrl-C does. The command may choose not to end.
+    /// Interrupts the running command, as Ctrl-C does: the processes that it waits for, and the shell, which
+    /// drops the rest of the command. It may choose not to end. Does nothing when no command runs.
     ///
     /// # Errors
     /// [`SandboxError::Session`] when the shell has ended.
     async fn interrupt(&self) -> Result<(), SandboxError>;
 
-    /// Kills every process that the running command has started, and keeps the shell.
+    /// Interrupts the running command, then kills every process that it has started, in whatever way those
+    /// detached themselves, and keeps the shell and what earlier commands have started. The command's end is told by
+    /// [`Self::poll`]. A shell that ignores interrupts may go on with the rest of the command. Does nothing
+    /// when no command runs.
     ///
     /// # Errors
-    /// [`SandboxError::Session`] when the shell has ended.
+    /// [`SandboxError::Session`] when the shell has ended, or its processes multiply faster than they can be
+    /// killed: then the sandbox is to be destroyed.
     async fn kill_foreground(&self) -> Result<(), SandboxError>;
 
     /// The shell's exported variables and working directory, when no command runs: what another session can
-    /// go on from.
+    /// go on from. Variables that are not UTF-8 are left out, as are those that every shell makes for itself.
     ///
     /// # Errors
-    /// [`SandboxError::Session`] when a command runs or the shell has ended.
+    /// [`SandboxError::Session`] when a command runs, the shell has ended, or it does not tell.
     async fn state(&self) -> Result<SessionState, SandboxError>;
 }
 
@@ -123,6 +145,6 @@ pub enum SessionStatus {
     },
     /// It still runs.
     Running,
-    /// The shell itself has ended: by `exit`, or killed.
+    /// The shell itself has ended: by `exit`, by `exec` of what then ended, by `set -e`, or killed.
     ShellEnded,
 }

@@ -79,7 +79,8 @@ async fn start(
         Some(cwd) => sandbox.workdir().join(cwd),
         None => sandbox.workdir().to_path_buf(),
     };
-    let command = Command { argv: request.argv.clone(), env, cwd: cwd.to_string_lossy().into_owned() };
+    let command =
+        Command { argv: request.argv.clone(), env, cwd: cwd.to_string_lossy().into_owned(), session: None };
     let theirs = std::mem::take(&mut streams.theirs);
     let descriptors: Vec<BorrowedFd<'_>> = theirs.iter().map(OwnedFd::as_fd).collect();
     Ok(sandbox.channel.request(GuestRequest::Exec(Box::new(command)), &descriptors).await?)

@@ -113,6 +113,8 @@ fn start_time(pid: u32) -> Option<u64> {
 pub(crate) struct ProcessStat {
     pub(crate) state: char,
     pub(crate) parent: i32,
+    /// Number of its session.
+    pub(crate) session: i32,
     started: u64,
 }
 
@@ -127,6 +129,7 @@ impl ProcessStat {
         Some(Self {
             state: fields.first()?.chars().next()?,
             parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
@@ -148,9 +151,9 @@ mod tests {
 
     #[test]
     fn a_program_cannot_forge_its_stat_by_its_name() {
-        let stat = "7 (x) S 1 (y) R 42 7 7 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 98765 1 2";
+        let stat = "7 (x) S 1 (y) R 42 7 6 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 98765 1 2";
         let stat = ProcessStat::parse(stat).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.started), ('R', 42, 98765));
+        assert_eq!((stat.state, stat.parent, stat.session, stat.started), ('R', 42, 6, 98765));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod listing;
 pub(crate) mod protocol;
 mod remove;
 pub(crate) mod sandbox;
+mod session;
 mod snapshot;
 pub(crate) mod sys;
 mod trees;

@@ -117,6 +117,18 @@ pub(crate) enum GuestRequest {
     Kill {
         exec: u64,
     },
+    /// Kill what a shell session has started since a command began, and interrupt the shell if it still runs.
+    KillNewer {
+        command: ShellCommand,
+        runs: bool,
+    },
+    /// Interrupt the command of a shell session that has no terminal.
+    Interrupt(ShellCommand),
+    /// Make a terminal; both of its ends come back.
+    OpenTerminal {
+        rows: u16,
+        columns: u16,
+    },
     /// Open a regular file.
     Read {
         path: String,
@@ -157,6 +169,28 @@ pub(crate) struct Command {
     pub(crate) argv: Vec<String>,
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) cwd: String,
+    /// Of a shell session.
+    pub(crate) session: Option<ShellStreams>,
+}
+
+/// What a shell has besides three streams.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct ShellStreams {
+    /// Numbers that the descriptors after the first three get.
+    pub(crate) numbers: Vec<RawFd>,
+    /// Whether standard error is a terminal that becomes the one of its session.
+    pub(crate) controls_terminal: bool,
+}
+
+/// A command of a shell session.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct ShellCommand {
+    /// The exec that started the shell.
+    pub(crate) exec: u64,
+    /// The shell, which is spared.
+    pub(crate) shell: i32,
+    /// What the processes of the command bear, see `crate::shell`; later ones bear less.
+    pub(crate) tag: u64,
 }
 
 /// From a sandbox to its owner.
@@ -177,6 +211,9 @@ pub(crate) enum GuestReply {
     Killed {
         complete: bool,
     },
+    Interrupted,
+    /// Both ends of the terminal come along: the owner's, the shell's.
+    Terminal,
     /// The file is open: its descriptor comes along.
     Opened,
     Written,

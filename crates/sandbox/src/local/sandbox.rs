@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,8 +15,12 @@ use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed, Pending};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, memory_file};
+use super::session::{self, Progress};
 use super::trees;
-use crate::{Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, TreeLimits, Usage};
+use crate::{
+    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, Session, SessionSpec,
+    TreeLimits, Usage,
+};
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
 const FILE_PATIENCE: Duration = Duration::from_secs(30);
@@ -34,6 +38,8 @@ pub(crate) struct LocalSandbox {
     /// path, before the last time is in the files of before, where it can read but not write: it must go there
     /// again (`cd .`) before its next command. `/` needs no care.
     pub(super) root_switches: Arc<AtomicU64>,
+    /// Shells of sessions, by the exec that started them.
+    shells: Mutex<Vec<(u64, Weak<Progress>)>>,
     destroyed: bool,
 }
 
@@ -70,13 +76,28 @@ impl LocalSandbox {
         config: ImageConfig,
     ) -> Self {
         let channel = Arc::new(channel);
-        let (visited, root_switches) = Default::default();
-        Self { channel, keeper, usage, config, visited, root_switches, destroyed: false }
+        let (visited, root_switches, shells) = Default::default();
+        Self { channel, keeper, usage, config, visited, root_switches, shells, destroyed: false }
     }
 
     /// What it is set up with.
     pub(crate) fn config(&self) -> &ImageConfig {
         &self.config
+    }
+
+    /// Remembers the shell of a session for as long as that is open.
+    pub(super) fn remember_shell(&self, exec: u64, progress: &Arc<Progress>) {
+        let mut shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
+        shells.retain(|(_, progress)| progress.strong_count() > 0);
+        shells.push((exec, Arc::downgrade(progress)));
+    }
+
+    /// Requests whose commands are shells of open sessions that wait for a command. They are the only ones that
+    /// keep running when the root changes; see [`Self::root_switches`].
+    pub(super) fn idle_shells(&self) -> Vec<u64> {
+        let shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = shells.iter().filter_map(|(exec, progress)| Some((*exec, progress.upgrade()?)));
+        open.filter(|(_, progress)| progress.running().is_none()).map(|(exec, _)| exec).collect()
     }
 
     /// The working directory of commands that do not say.
@@ -128,6 +149,10 @@ impl Drop for LocalSandbox {
 impl Sandbox for LocalSandbox {
     async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
         exec::exec(self, request).await
+    }
+
+    async fn open_session(&self, spec: &SessionSpec) -> Result<Box<dyn Session>, SandboxError> {
+        Ok(Box::new(session::open(self, spec).await?))
     }
 
     async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, SandboxError> {

@@ -135,14 +135,6 @@ impl Launched {
     }
 }
 
-impl LocalSandbox {
-    /// Requests whose commands are shells of open sessions that wait for a command. They are the only ones that
-    /// keep running when the root changes; see [`LocalSandbox::root_switches`].
-    fn idle_shells(&self) -> Vec<u64> {
-        Vec::new()
-    }
-}
-
 /// Counts a change of the root.
 fn after_root_switch(root_switches: &AtomicU64, reply: &VisitReply) {
     if matches!(reply, VisitReply::Forked(ForkPlan { switched: true, .. })) {

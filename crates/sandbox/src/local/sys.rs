@@ -226,3 +226,61 @@ pub(crate) fn reset_signals() -> nix::Result<()> {
     }
     SigSet::empty().thread_set_mask()
 }
+
+/// Gives an open file this number too, which exec does not close. Whatever had the number is closed; for a
+/// process that is about to become another program.
+pub(crate) fn duplicate_to(descriptor: BorrowedFd<'_>, number: RawFd) -> nix::Result<()> {
+    // SAFETY: whatever had this number is forgotten, as the caller promises.
+    Errno::result(unsafe { libc::dup2(descriptor.as_raw_fd(), number) }).map(drop)
+}
+
+/// The other end of the terminal that `master` controls. Fails on anything else than a master.
+pub(crate) fn terminal_of(master: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
+    let unlocked: c_int = 0;
+    // SAFETY: TIOCSPTLCK reads an int.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const unlocked) })?;
+    let flags = libc::O_RDWR | libc::O_NOCTTY | libc::O_CLOEXEC;
+    // SAFETY: TIOCGPTPEER takes flags and returns a descriptor.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTPEER, flags) }).map(own)
+}
+
+/// Sets how many characters a terminal shows.
+pub(crate) fn set_terminal_size(terminal: BorrowedFd<'_>, rows: u16, columns: u16) -> nix::Result<()> {
+    let size = libc::winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+    // SAFETY: TIOCSWINSZ reads a winsize.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) }).map(drop)
+}
+
+/// Makes a terminal the one of this process's session, which has none and is led by this process.
+pub(crate) fn control_terminal(terminal: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: TIOCSCTTY takes a number.
+    Errno::result(unsafe { libc::ioctl(terminal.as_raw_fd(), libc::TIOCSCTTY, 0) }).map(drop)
+}
+
+/// Interrupts the processes in the foreground of the terminal that `master` controls.
+pub(crate) fn interrupt_foreground(master: BorrowedFd<'_>) -> nix::Result<()> {
+    // SAFETY: TIOCSIG takes the number of a signal.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSIG, libc::SIGINT) }).map(drop)
+}
+
+/// Sets how many processes the user of another process may have when that process forks, up to its hard limit.
+/// Returns what it was.
+pub(crate) fn limit_forks(pid: Pid, soft: u64) -> nix::Result<u64> {
+    let mut old = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: with no new limit it writes the old one.
+    let got = unsafe { libc::prlimit(pid.as_raw(), libc::RLIMIT_NPROC, std::ptr::null(), &raw mut old) };
+    Errno::result(got)?;
+    let new = libc::rlimit { rlim_cur: soft.min(old.rlim_max), ..old };
+    // SAFETY: it reads the new limit, and writes no old one.
+    let set =
+        unsafe { libc::prlimit(pid.as_raw(), libc::RLIMIT_NPROC, &raw const new, std::ptr::null_mut()) };
+    Errno::result(set).map(|_| old.rlim_cur)
+}
+
+/// How much memory holds what was written to a Unix socket and not yet read at its other end.
+pub(crate) fn unread(socket: BorrowedFd<'_>) -> nix::Result<c_int> {
+    let mut bytes: c_int = 0;
+    // SAFETY: TIOCOUTQ, which sockets call SIOCOUTQ, writes an int.
+    Errno::result(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(bytes)
+}

@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use swegym_sandbox::{ChangeKind, ExecRequest, ExecStatus, Sandbox, SandboxError};
+use swegym_sandbox::{
+    ChangeKind, ExecRequest, ExecStatus, Sandbox, SandboxError, SessionSpec, SessionState, SessionStatus,
+};
 
 use super::{Subject, sh, text};
 use crate::support::{detached_sleep, processes_with};
@@ -536,4 +538,46 @@ pub(crate) async fn what_is_no_checkpoint_is_refused(subject: &Subject) {
     std::fs::write(&about, written).unwrap();
     text(&*subject.backend.restore(&subject.spec, &folder).await.unwrap(), "ls /root/x").await;
     assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+}
+
+pub(crate) async fn a_session_goes_on_after_a_fork(subject: &Subject) {
+    let parent = subject.sandbox().await;
+    let session = parent.open_session(&SessionSpec::default()).await.unwrap();
+    let say = async |command: &str| {
+        let said = session.run(command, Duration::from_secs(20)).await.unwrap();
+        assert!(matches!(said.status, SessionStatus::Done { .. }), "{command}: {said:?}");
+        said.output.to_text()
+    };
+    say("mkdir -p /tmp/a/b; cd /tmp/a; cd b; export X='1 2'; y=3; false").await;
+    for round in ["one", "two"] {
+        let fork = parent.fork().await.unwrap();
+        // Exit code, variables, and the folder before are as they were; files are those of the new root.
+        let told = say(&format!("echo $? $X $y $PWD $OLDPWD; echo {round} > {round}; false")).await;
+        assert_eq!(told, "1 1 2 3 /tmp/a/b /tmp/a\n");
+        assert_eq!(
+            parent.read_file(&format!("/tmp/a/b/{round}"), 99).await.unwrap(),
+            format!("{round}\n").as_bytes()
+        );
+        assert!(fork.stat(&format!("/tmp/a/b/{round}")).await.is_err(), "the fork has it too");
+    }
+    let fork = parent.fork().await.unwrap();
+    let SessionState { cwd, env } = session.state().await.unwrap();
+    let spec = SessionSpec { cwd: Some(cwd), env, ..SessionSpec::default() };
+    let heir = fork.open_session(&spec).await.unwrap();
+    let told = heir.run("echo $X $PWD; ls", Duration::from_secs(20)).await.unwrap();
+    assert_eq!(told.output.to_text(), "1 2 /tmp/a/b\none\ntwo\n");
+}
+
+pub(crate) async fn a_session_that_runs_a_command_may_be_forked(subject: &Subject) {
+    let parent = subject.sandbox().await;
+    let session = parent.open_session(&SessionSpec::default()).await.unwrap();
+    let script = "cd /tmp; echo before > file; sleep 1; echo after > file";
+    let running = session.run(script, Duration::from_millis(300)).await.unwrap();
+    assert_eq!(running.status, SessionStatus::Running);
+    let fork = parent.fork().await.unwrap();
+    assert_eq!(fork.read_file("/tmp/file", 99).await.unwrap(), b"before\n");
+    let done = session.poll(Duration::from_secs(20)).await.unwrap();
+    assert!(matches!(done.status, SessionStatus::Done { exit_code: 0, .. }), "{done:?}");
+    assert_eq!(parent.read_file("/tmp/file", 99).await.unwrap(), b"after\n");
+    assert_eq!(fork.read_file("/tmp/file", 99).await.unwrap(), b"before\n");
 }

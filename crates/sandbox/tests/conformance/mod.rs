@@ -8,6 +8,7 @@ mod isolation;
 mod limits;
 mod programs;
 mod resources;
+mod sessions;
 mod trees;
 
 use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Limits, Sandbox, SandboxSpec};
@@ -19,6 +20,7 @@ pub(crate) use isolation::*;
 pub(crate) use limits::*;
 pub(crate) use programs::*;
 pub(crate) use resources::*;
+pub(crate) use sessions::*;
 pub(crate) use trees::*;
 
 /// What the suite runs against.
@@ -107,7 +109,23 @@ macro_rules! for_each_case {
             every_kind_of_change_is_listed, changed_links_are_listed, changed_names_are_bytes,
             changes_of_a_hostile_tree_come_to_an_end, a_checkpoint_is_restored,
             a_restored_sandbox_can_do_it_again, a_busy_sandbox_is_checkpointed_at_one_moment,
-            what_is_no_checkpoint_is_refused
+            what_is_no_checkpoint_is_refused, a_session_goes_on_after_a_fork,
+            a_session_that_runs_a_command_may_be_forked,
+            session_keeps_what_commands_changed, session_tells_exit_code_and_folder,
+            session_output_is_one_stream_in_order, session_takes_any_text,
+            session_takes_long_commands_and_prints_any_bytes, session_output_is_complete_and_never_late,
+            session_ends_by_exit, session_survives_set_e_while_all_is_well, session_shell_may_be_replaced,
+            session_functions_and_aliases_may_have_any_name, session_shows_no_prompts,
+            session_does_not_wait_for_background_jobs, session_background_flood_is_bounded,
+            session_output_keeps_both_ends, session_patience_is_not_a_limit,
+            session_goes_on_after_a_dropped_call, session_input_reaches_the_command,
+            session_interrupt_is_that_of_a_terminal, session_may_be_interrupted_any_number_of_times, session_commands_may_handle_an_interrupt,
+            session_kill_takes_all_of_the_command, session_kill_spares_what_earlier_jobs_start,
+            session_kill_ends_loops_and_stopped_shells, session_kill_beats_a_fork_bomb,
+            session_memory_limit_spares_the_shell, session_ends_cannot_be_forged,
+            session_descriptors_may_be_closed, session_state_can_be_gone_on_from,
+            session_that_cannot_start, dropped_session_takes_everything_along,
+            session_of_a_destroyed_sandbox_is_gone, sessions_do_not_meet, session_on_a_terminal
         }
     };
 }

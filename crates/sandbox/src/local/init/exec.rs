@@ -19,6 +19,7 @@ use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid};
 
 use super::serve::Client;
+use super::session;
 use crate::local::protocol::{Command, End, GuestReply, Usage};
 use crate::local::sys;
 
@@ -34,6 +35,10 @@ pub(super) fn supervise(client: &Client<'_>, command: &Command, streams: Vec<Own
         Err(message) => GuestReply::NotStarted { message },
     };
     client.reply(reply, &[]);
+    if command.session.is_some() {
+        // What a shell leaves behind is found below this process, and killed, when its owner gives it up.
+        while !matches!(waitpid(None, None), Err(Errno::ECHILD)) {}
+    }
 }
 
 fn start(command: &Command, streams: Vec<OwnedFd>, processes: u64) -> Result<Pid, String> {
@@ -66,13 +71,16 @@ fn become_command(
 ) -> Result<Infallible, String> {
     let describe = |errno: Errno| errno.desc().to_owned();
     setsid().map_err(describe)?;
-    let [stdin, stdout, stderr] = streams else {
+    let [stdin, stdout, stderr, more @ ..] = streams else {
         return Err("the request came without its streams".to_owned());
     };
     dup2_stdin(stdin.as_fd()).map_err(describe)?;
     dup2_stdout(stdout.as_fd()).map_err(describe)?;
     dup2_stderr(stderr.as_fd()).map_err(describe)?;
     sys::close_from_on_exec(3).map_err(describe)?;
+    if let Some(session) = &command.session {
+        session::attach(session, more).map_err(describe)?;
+    }
     limit_resources(processes).map_err(describe)?;
     sys::reset_signals().map_err(describe)?;
     chdir(command.cwd.as_str())

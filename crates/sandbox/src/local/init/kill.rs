@@ -21,14 +21,19 @@ const PAUSE: Duration = Duration::from_micros(500);
 /// below the limit on processes occupied, which killed ones would free for others. The supervisor is stopped
 /// meanwhile, so that it stays the one that adopts orphans.
 pub(super) fn kill_descendants(supervisor: Pid) -> bool {
+    kill_those(supervisor, |_| true)
+}
+
+/// The same for the descendants that `chosen` picks.
+pub(super) fn kill_those(supervisor: Pid, chosen: impl Fn(Pid) -> bool) -> bool {
+    let found = || descendants(supervisor).into_iter().filter(|(pid, _)| chosen(*pid));
     let give_up = Instant::now() + PATIENCE;
     signal(supervisor, Signal::SIGSTOP);
     let complete = repeat_until_none(give_up, || {
-        let running = descendants(supervisor).into_iter().filter(|(_, stat)| !stat.is_stopped());
-        signal_all(running, Signal::SIGSTOP)
-    }) && repeat_until_none(give_up, || signal_all(descendants(supervisor), Signal::SIGKILL));
+        signal_all(found().filter(|(_, stat)| !stat.is_stopped()), Signal::SIGSTOP)
+    }) && repeat_until_none(give_up, || signal_all(found(), Signal::SIGKILL));
     if !complete {
-        signal_all(descendants(supervisor), Signal::SIGKILL);
+        signal_all(found(), Signal::SIGKILL);
     }
     signal(supervisor, Signal::SIGCONT);
     complete

@@ -12,6 +12,7 @@ mod mounts;
 mod privileges;
 mod seccomp;
 pub(crate) mod serve;
+mod session;
 mod skeleton;
 mod syscalls;
 mod trees;

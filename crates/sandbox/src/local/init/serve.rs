@@ -13,7 +13,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 use super::freeze::Frozen;
-use super::{Held, exec, files, kill, trees};
+use super::{Held, exec, files, kill, session, trees};
 use crate::TreeLimits;
 use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Received, Usage, receive, send};
 use crate::local::sys;
@@ -106,9 +106,22 @@ impl Init {
                 let _ = self.held.oom_score.write_all(OWN_OOM_SCORE);
             }
             GuestRequest::Kill { exec } => {
-                let supervisor = self.helpers.iter().find_map(|(pid, id)| (*id == exec).then_some(*pid));
-                let complete = supervisor.is_none_or(kill::kill_descendants);
+                let complete = self.supervisor(exec).is_none_or(kill::kill_descendants);
                 self.client(id).reply(GuestReply::Killed { complete }, &[]);
+            }
+            GuestRequest::KillNewer { command, runs } => {
+                let kill = |supervisor| session::kill_newer(supervisor, command, runs);
+                let complete = self.supervisor(command.exec).is_none_or(kill);
+                self.client(id).reply(GuestReply::Killed { complete }, &[]);
+            }
+            GuestRequest::Interrupt(command) => {
+                if let Some(supervisor) = self.supervisor(command.exec) {
+                    session::interrupt(supervisor, command);
+                }
+                self.client(id).reply(GuestReply::Interrupted, &[]);
+            }
+            GuestRequest::OpenTerminal { rows, columns } => {
+                self.fork_helper(id, |client| session::open_terminal(client, rows, columns));
             }
             GuestRequest::Read { path } => self.fork_file_helper(id, |client| files::read(client, &path)),
             GuestRequest::Write { path } => {
@@ -173,6 +186,11 @@ impl Init {
         self.fork_helper(id, body);
         self.file_helpers
             .extend(self.helpers.iter().filter(|(_, request)| **request == id).map(|(pid, _)| *pid));
+    }
+
+    /// The process that supervises an exec.
+    fn supervisor(&self, exec: u64) -> Option<Pid> {
+        self.helpers.iter().find_map(|(pid, id)| (*id == exec).then_some(*pid))
     }
 
     fn client(&self, request: u64) -> Client<'_> {
