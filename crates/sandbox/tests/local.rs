@@ -122,6 +122,29 @@ async fn upper_layers_win_and_stay_as_they_are() {
     assert!(low.join("only/low").exists() && low.join("gone").exists());
 }
 
+/// While a command runs nothing is asked of the launcher, which then makes ahead what the next sandbox needs.
+#[tokio::test]
+async fn sandboxes_made_ahead_are_what_was_asked_for() {
+    let (subject, state) = subject().await;
+    for round in 0..6 {
+        let name = format!("layer-{round}");
+        let layers = as_layers(&[layer(state.path(), &name, &[("file", &name)])]);
+        let sandbox = subject.with(|spec| spec.image.layers = layers).await;
+        assert_eq!(
+            text(&*sandbox, "touch /tmp/x /y; sleep 0.03; cat /file; ls /tmp").await,
+            format!("{name}x\n")
+        );
+        sandbox.destroy().await.unwrap();
+    }
+    for megabytes in [8, 16] {
+        let sandbox = subject.with(|spec| spec.limits.disk_bytes = megabytes << 20).await;
+        let size =
+            text(&*sandbox, "df -m --output=size / | tail -n 1; ls -A /tmp /file 2> /dev/null; true").await;
+        assert_eq!(size.trim(), format!("{megabytes}\n/tmp:"));
+        sandbox.destroy().await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn many_layers_can_be_stacked() {
     let (subject, state) = subject().await;

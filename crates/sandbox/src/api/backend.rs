@@ -140,7 +140,8 @@ pub trait Sandbox: Send + Sync {
         Err(SandboxError::Unsupported { action: "tell what the sandbox has used" })
     }
 
-    /// Destroys it and waits until its processes, mounts and cgroups are gone.
+    /// Destroys it and waits until its processes and cgroups are gone, and whatever is mounted on a folder that
+    /// [`Upper::Folder`](crate::Upper::Folder) names.
     ///
     /// # Errors
     /// [`SandboxError::Io`] when the launcher cannot be reached.

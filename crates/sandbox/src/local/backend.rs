@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::cgroup::{Controller, Unenforced, UsageFiles};
 use super::channel::Channel;
@@ -59,6 +60,7 @@ impl LocalBackend {
         let failed = |what: &str, error: &dyn std::fmt::Display| SandboxError::Launcher {
             message: format!("{what}: {error}"),
         };
+        raise_open_files();
         let state_dir = &config.state_dir;
         fs::create_dir_all(state_dir).map_err(|error| failed("make the state folder", &error))?;
         // What others left is no reason not to start.
@@ -77,6 +79,30 @@ impl LocalBackend {
             _ => Err(failed("wait for it", &"it ended or did not answer")),
         }
     }
+}
+
+/// Each sandbox takes an open file of this process, each running command some more. What is allowed by default is
+/// for programs that use `select`, which cannot take more.
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it may not be raised, the next sandbox that has no room says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// The control socket of a new sandbox.
+fn control_sockets() -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    socket_pair().map_err(|error| match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+            let message = format!(
+                "all of the {limit} files that this process may have open are in use: run fewer sandboxes at \
+                 once, or raise the limit (`ulimit -Hn`)"
+            );
+            SandboxError::Create { step: "open its control socket".to_owned(), message }
+        }
+        _ => error.into(),
+    })
 }
 
 /// Starts the launcher's program.
@@ -114,7 +140,7 @@ fn sealed_copy(program: &Path) -> io::Result<File> {
 impl Backend for LocalBackend {
     async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
         let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
-        let (ours, theirs) = socket_pair()?;
+        let (ours, theirs) = control_sockets()?;
         let usage = self.launch(create_spec(id, spec), theirs).await?;
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.

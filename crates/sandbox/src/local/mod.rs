@@ -7,6 +7,7 @@
 
 mod backend;
 mod base;
+mod blanks;
 mod capture;
 mod cgroup;
 mod channel;
@@ -19,6 +20,7 @@ mod leftovers;
 mod protocol;
 mod sandbox;
 mod sys;
+mod undertaker;
 
 pub use backend::{LocalBackend, LocalConfig};
 pub use base::{host_base, host_package_masks};

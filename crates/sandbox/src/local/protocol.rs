@@ -60,7 +60,7 @@ pub(crate) enum LauncherReply {
 }
 
 /// What a sandbox is made from, in the terms of the kernel.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CreateSpec {
     pub(crate) sandbox: u64,
     /// Lowest first.

@@ -4,9 +4,9 @@
 //! whole copy of the program, in which ordinary Rust code may go on.
 #![expect(unsafe_code, reason = "kernel calls that no safe wrapper covers")]
 
-use std::ffi::{CStr, c_int, c_long, c_uint};
+use std::ffi::{CStr, c_int, c_long, c_uint, c_void};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::path::Path;
 
 use nix::NixPath;
@@ -19,6 +19,9 @@ use tokio::io::unix::AsyncFd;
 // linux/keyctl.h and linux/capability.h; the libc crate does not have them for every target.
 const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
+
+/// Stack of a process that only prepares to execute another program.
+const SHARING_STACK_BYTES: usize = 256 << 10;
 
 fn result(returned: c_long) -> nix::Result<c_long> {
     Errno::result(returned)
@@ -53,6 +56,25 @@ pub(crate) fn fork_into(namespaces: CloneFlags) -> nix::Result<Option<Pid>> {
     Ok((pid != 0).then(|| Pid::from_raw(pid as i32)))
 }
 
+/// Runs `body` in a new process that shares the memory of this one, which waits until the new one has executed
+/// another program or has ended, with the code that `body` returns. No page is copied. What `body` writes is seen
+/// here, what it drops is gone here too. The caller must have one thread.
+pub(crate) fn spawn_sharing_memory(mut body: &mut dyn FnMut() -> c_int) -> nix::Result<Pid> {
+    extern "C" fn run(body: *mut c_void) -> c_int {
+        // SAFETY: `body` below, which the caller keeps until this process no longer uses its memory.
+        let body = unsafe { &mut *body.cast::<&mut dyn FnMut() -> c_int>() };
+        body()
+    }
+    // Aligned for any use of a stack, which grows downwards from its end.
+    let mut stack: Vec<u128> = Vec::with_capacity(SHARING_STACK_BYTES / size_of::<u128>());
+    let end = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is unused memory that outlives the call, and CLONE_VFORK lets the call return only when the
+    // new process uses neither stack nor body any more.
+    let pid = unsafe { libc::clone(run, end.cast(), flags, (&raw mut body).cast()) };
+    Errno::result(pid).map(Pid::from_raw)
+}
+
 /// Ends this process without running destructors or exit handlers: they belong to the process it was forked from.
 pub(crate) fn exit_now(code: i32) -> ! {
     // SAFETY: always sound.
@@ -83,7 +105,14 @@ pub(crate) fn close_from_on_exec(first: c_uint) -> nix::Result<()> {
 /// Mounts the tree at `source` also at `target`, with everything below it, adding `attributes`
 /// (`MOUNT_ATTR_*`) to every mount of the copy before anyone can see it.
 pub(crate) fn attach_tree(source: &Path, target: BorrowedFd<'_>, attributes: u64) -> nix::Result<()> {
-    let flags = libc::OPEN_TREE_CLONE | libc::AT_RECURSIVE as c_uint | libc::OPEN_TREE_CLOEXEC;
+    let tree = clone_tree(source, true, attributes)?;
+    move_mount(tree.as_fd(), target)
+}
+
+/// A copy of the mount at `source`, with everything mounted below it where `recursive`, that is mounted nowhere.
+pub(crate) fn clone_tree(source: &Path, recursive: bool, attributes: u64) -> nix::Result<OwnedFd> {
+    let below = if recursive { libc::AT_RECURSIVE } else { 0 };
+    let flags = libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | below as c_uint;
     // SAFETY: the path is a valid C string for the call.
     let tree = source.with_nix_path(|path| unsafe {
         libc::syscall(libc::SYS_open_tree, libc::AT_FDCWD, path.as_ptr(), flags)
@@ -97,16 +126,22 @@ pub(crate) fn attach_tree(source: &Path, target: BorrowedFd<'_>, attributes: u64
             libc::SYS_mount_setattr,
             tree.as_raw_fd(),
             empty.as_ptr(),
-            libc::AT_EMPTY_PATH | libc::AT_RECURSIVE,
+            libc::AT_EMPTY_PATH | below,
             &raw const attributes,
             size_of::<libc::mount_attr>(),
         )
     })?;
+    Ok(tree)
+}
+
+/// Moves a mount, with everything below it, to where `target` lies.
+pub(crate) fn move_mount(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> nix::Result<()> {
+    let empty: &CStr = c"";
     // SAFETY: both descriptors are open, both paths valid C strings.
     result(unsafe {
         libc::syscall(
             libc::SYS_move_mount,
-            tree.as_raw_fd(),
+            mount.as_raw_fd(),
             empty.as_ptr(),
             target.as_raw_fd(),
             empty.as_ptr(),

@@ -3,6 +3,7 @@
 //! What runs inside is hostile, so init itself never waits for it: whatever can block is done by a process of
 //! its own. Init gives up every privilege before the first command, and cannot be traced or killed from inside.
 
+mod blank;
 mod exec;
 mod files;
 mod kill;
@@ -25,6 +26,7 @@ use super::cgroup::SandboxGroups;
 use super::protocol::{CreateSpec, Envelope, GuestReply, SetupError, Step, send};
 use super::sys;
 
+pub(crate) use blank::run_blank;
 pub(crate) use mounts::STEP_OVERLAY;
 pub(crate) use mounts::STEP_PROC;
 
@@ -42,20 +44,41 @@ pub(crate) struct Surroundings<'a> {
 /// Sets the sandbox up in the new namespaces this process is in, and serves its owner until the end.
 pub(crate) fn run(control: OwnedFd, spec: &CreateSpec, surroundings: &Surroundings<'_>) -> ! {
     if let Ok(control) = sys::keep_only(control) {
-        let (reply, oom_score) = match set_up(spec, surroundings) {
-            Ok(oom_score) => (GuestReply::Ready, Some(oom_score)),
-            Err(error) => (GuestReply::Failed(error), None),
-        };
-        let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
-        if let (Ok(()), Some(oom_score)) = (sent, oom_score) {
-            serve::serve(control, oom_score, spec.processes);
-        }
+        let beginnings = begin(spec, surroundings);
+        serve_as(control, spec, surroundings, beginnings);
     }
     sys::exit_now(0)
 }
 
-/// Returns the file that says how ready init is to be killed for memory.
-fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, SetupError> {
+/// Finishes what was begun, says so, and serves the owner until the end.
+fn serve_as(
+    control: OwnedFd,
+    spec: &CreateSpec,
+    surroundings: &Surroundings<'_>,
+    beginnings: Result<Beginnings, SetupError>,
+) {
+    let finished = beginnings.and_then(|beginnings| finish(spec, surroundings, beginnings));
+    let (reply, oom_score) = match finished {
+        Ok(oom_score) => (GuestReply::Ready, Some(oom_score)),
+        Err(error) => (GuestReply::Failed(error), None),
+    };
+    let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
+    if let (Ok(()), Some(oom_score)) = (sent, oom_score) {
+        serve::serve(control, oom_score, spec.processes);
+    }
+}
+
+/// A sandbox in which everything is set up that does not follow from its image.
+struct Beginnings {
+    /// The file that says how ready init is to be killed for memory.
+    oom_score: File,
+    root: mounts::Prepared,
+    /// In which the sandbox's root is an unprivileged id of the host; none where that is so already.
+    user_namespace: Option<OwnedFd>,
+}
+
+/// Does what [`finish`] need not do.
+fn begin(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<Beginnings, SetupError> {
     detach()?;
     surroundings.groups.join().step("join cgroup")?;
     if !surroundings.privileged {
@@ -65,17 +88,32 @@ fn set_up(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<File, Se
     let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
     let oom_score =
         File::options().write(true).open("/proc/self/oom_score_adj").step("open oom_score_adj")?;
-    let sysctls = mounts::make_root(spec, surroundings)?;
+    let root = mounts::prepare_root(spec, surroundings)?;
     nix::unistd::sethostname("sandbox").step("set host name")?;
     if !spec.host_network {
         let probe = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
         sys::set_loopback_up(probe.step("open socket")?.as_fd()).step("set loopback up")?;
     }
-    if surroundings.privileged {
-        privileges::become_sandbox_user().step("map user ids")?;
+    let user_namespace = match surroundings.privileged {
+        true => Some(privileges::make_user_namespace(Path::new("proc")).step("map user ids")?),
+        false => None,
+    };
+    Ok(Beginnings { oom_score, root, user_namespace })
+}
+
+/// Completes the file system and gives up every privilege. Returns the file that says how ready init is to be
+/// killed for memory.
+fn finish(
+    spec: &CreateSpec,
+    surroundings: &Surroundings<'_>,
+    beginnings: Beginnings,
+) -> Result<File, SetupError> {
+    let sysctls = mounts::finish_root(spec, surroundings, beginnings.root)?;
+    if let Some(namespace) = beginnings.user_namespace {
+        privileges::become_sandbox_user(&namespace).step("map user ids")?;
     }
     privileges::give_up(&sysctls)?;
-    Ok(oom_score)
+    Ok(beginnings.oom_score)
 }
 
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.

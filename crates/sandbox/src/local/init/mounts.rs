@@ -20,12 +20,15 @@ use super::Surroundings;
 use super::skeleton::{self, NETWORK_FILES};
 use crate::local::identity::{SANDBOX_UID, as_sandbox_user};
 use crate::local::protocol::{CreateSpec, SetupError, Step};
-use crate::local::sys::attach_tree;
+use crate::local::sys::{attach_tree, clone_tree, move_mount};
 
 /// Names of steps that `doctor` tells apart.
 pub(crate) const STEP_OVERLAY: &str = "mount overlay";
 pub(crate) const STEP_PROC: &str = "mount /proc";
 
+/// Attributes of what comes from the host.
+const OURS: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+const READ_ONLY: u64 = OURS | MOUNT_ATTR_RDONLY;
 const FOLDERS: [&str; 8] = ["upper", "work", "skeleton", "layers", "empty", "root", "dev", "proc"];
 const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
 const DEVICE_LINKS: [(&str, &str); 5] = [
@@ -51,8 +54,19 @@ const PROC_HIDDEN: [&str; 10] = [
     "kmsg",
 ];
 
-/// Makes the root file system and moves into it. Returns the folder `/proc/sys/user`, where it can be written.
-pub(super) fn make_root(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<OwnedFd, SetupError> {
+/// Everything of a root file system but what follows from its layers; the working directory is where it is made.
+pub(super) struct Prepared {
+    /// The folder `/proc/sys/user`, where it can be written.
+    sysctls: OwnedFd,
+    /// Copies of what is bound, and where they go.
+    binds: Vec<(OwnedFd, PathBuf)>,
+}
+
+/// Makes what does not depend on the layers.
+pub(super) fn prepare_root(
+    spec: &CreateSpec,
+    surroundings: &Surroundings<'_>,
+) -> Result<Prepared, SetupError> {
     let privileged = surroundings.privileged;
     mount_plain(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None).step("make mounts private")?;
     let point = surroundings.mount_point;
@@ -60,27 +74,40 @@ pub(super) fn make_root(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> R
     std::env::set_current_dir(point).step("enter tmpfs")?;
     let points = skeleton::survey(spec)?;
     as_sandbox_user(privileged, || prepare(spec, &points))?;
-    mount_overlay(spec, privileged)?;
     make_dev(spec.disk_bytes, privileged)?;
     let sysctls = make_proc()?;
+    Ok(Prepared { sysctls, binds: copy_binds(spec)? })
+}
+
+/// Makes the rest of the root file system and moves into it. Returns the folder `/proc/sys/user`, where it can be
+/// written.
+pub(super) fn finish_root(
+    spec: &CreateSpec,
+    surroundings: &Surroundings<'_>,
+    prepared: Prepared,
+) -> Result<OwnedFd, SetupError> {
+    as_sandbox_user(surroundings.privileged, || link_layers(spec))?;
+    mount_overlay(spec, surroundings.privileged)?;
     let root = open("root", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step("open root")?;
-    attach_all(spec, &root)?;
+    attach_all(spec, &root, prepared.binds)?;
     enter(root).step("pivot root")?;
-    Ok(sysctls)
+    Ok(prepared.sysctls)
 }
 
 /// Makes the folders that the overlay is put together from.
 fn prepare(spec: &CreateSpec, points: &[skeleton::MountPoint]) -> Result<(), SetupError> {
     FOLDERS.iter().try_for_each(fs::create_dir).step("make folders")?;
-    for (index, layer) in spec.layers.iter().enumerate() {
-        symlink(layer, format!("layers/{index}")).step("link layer")?;
-    }
     if let Some((upper, work)) = &spec.upper {
         symlink(upper, "upper-folder")
             .and_then(|()| symlink(work, "work-folder"))
             .step("link upper folder")?;
     }
     skeleton::make(Path::new("skeleton"), spec, points)
+}
+
+fn link_layers(spec: &CreateSpec) -> Result<(), SetupError> {
+    let mut layers = spec.layers.iter().enumerate();
+    layers.try_for_each(|(index, layer)| symlink(layer, format!("layers/{index}"))).step("link layer")
 }
 
 fn mount_overlay(spec: &CreateSpec, privileged: bool) -> Result<(), SetupError> {
@@ -148,15 +175,24 @@ fn make_proc() -> Result<OwnedFd, SetupError> {
     Ok(sysctls)
 }
 
+/// Copies of the mounts that are bound, mounted nowhere yet. A link is not bound but made again.
+fn copy_binds(spec: &CreateSpec) -> Result<Vec<(OwnedFd, PathBuf)>, SetupError> {
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+    let bound = spec.binds.iter().filter(|path| !is_link(path));
+    bound
+        .map(|path| {
+            let tree = clone_tree(path, true, READ_ONLY).step(format!("copy mount `{}`", path.display()))?;
+            Ok((tree, path.clone()))
+        })
+        .collect()
+}
+
 /// Mounts everything into the finished tree.
-fn attach_all(spec: &CreateSpec, root: &OwnedFd) -> Result<(), SetupError> {
-    let ours = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-    let read_only = ours | MOUNT_ATTR_RDONLY;
-    for path in &spec.binds {
-        let is_link = fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
-        if !is_link {
-            attach_inside(path, root, path, read_only)?;
-        }
+fn attach_all(spec: &CreateSpec, root: &OwnedFd, binds: Vec<(OwnedFd, PathBuf)>) -> Result<(), SetupError> {
+    let (ours, read_only) = (OURS, READ_ONLY);
+    for (tree, path) in binds {
+        let attached = look_up(root, &path).and_then(|target| move_mount(tree.as_fd(), target.as_fd()));
+        attached.step(format!("bind `{}`", path.display()))?;
     }
     if spec.host_network {
         for path in NETWORK_FILES.map(Path::new) {
