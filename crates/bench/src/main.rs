@@ -1,8 +1,9 @@
 //! Measurements, as JSON lines on stdout: medians, and ratios to a plain tool measured in the same run.
 //!
-//! `cargo run --release -p swegym-bench -- sandbox` and `... -- quickstart`.
+//! `cargo run --release -p swegym-bench -- sandbox` and `... -- quickstart`, and so on.
 #![expect(clippy::print_stdout, reason = "its output is data on stdout")]
 
+mod idle;
 mod quickstart;
 mod sandbox;
 
@@ -17,11 +18,28 @@ const LAUNCHER: &str = "__sandbox-launcher";
 /// Measure swegym beside plain tools
 #[derive(Debug, Parser)]
 enum Bench {
-    /// Create a sandbox, run `true`, destroy it; beside `unshare` of util-linux
+    /// Create a sandbox, run `true`, destroy it; beside `unshare` of util-linux and bubblewrap, where they are
     Sandbox {
-        /// Rounds; each measures both, one after the other
+        /// Rounds; each measures all, one after the other
         #[arg(long, default_value_t = 200)]
         rounds: usize,
+        /// Seconds of each measurement with several workers
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// Hold sandboxes that do nothing, then kill their owner
+    Idle {
+        /// Sandboxes; 5,000 at most
+        #[arg(long, default_value_t = 1000)]
+        count: usize,
+    },
+    /// The owner of the sandboxes of `idle`
+    #[command(hide = true)]
+    IdleOwner {
+        #[arg(long)]
+        count: usize,
+        #[arg(long)]
+        state: std::path::PathBuf,
     },
     /// `swegym quickstart` with a cold cache, and again with a warm one into a new folder
     Quickstart {
@@ -36,7 +54,9 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(swegym_sandbox::launcher_main());
     }
     match Bench::parse() {
-        Bench::Sandbox { rounds } => sandbox::run(rounds)?,
+        Bench::Sandbox { rounds, seconds } => sandbox::run(rounds, seconds)?,
+        Bench::Idle { count } => idle::run(count)?,
+        Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,
     }
     Ok(ExitCode::SUCCESS)
