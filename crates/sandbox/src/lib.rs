@@ -8,9 +8,9 @@ mod error;
 mod local;
 
 pub use api::{
-    Backend, Captured, Change, ChangeKind, ExecOutput, ExecRequest, ExecStatus, FileEntry, FileKind,
-    FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session, SessionOutput, SessionSpec,
-    SessionState, SessionStatus, Terminal, TreeLimits, Upper, Usage,
+    Allowlist, Backend, Captured, Change, ChangeKind, Connection, ExecOutput, ExecRequest, ExecStatus,
+    FileEntry, FileKind, FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session,
+    SessionOutput, SessionSpec, SessionState, SessionStatus, Terminal, TreeLimits, Upper, Usage,
 };
 pub use error::SandboxError;
 pub use local::{

@@ -9,6 +9,7 @@
 )]
 
 mod conformance;
+mod network;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::{
-    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec, Session,
-    SessionSpec, TreeLimits, Usage,
+    Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec,
+    Session, SessionSpec, TreeLimits, Usage,
 };
 
 /// Makes sandboxes.
@@ -130,6 +130,12 @@ pub trait Sandbox: Send + Sync {
     /// [`SandboxError::Checkpoint`] when it cannot be written.
     async fn checkpoint(&self, _folder: &Path) -> Result<(), SandboxError> {
         Err(SandboxError::Unsupported { action: "checkpoint the sandbox" })
+    }
+
+    /// The latest connections that the sandbox asked for through its [`Allowlist`](crate::Allowlist), oldest first;
+    /// at most 1,000.
+    fn connections(&self) -> Vec<Connection> {
+        Vec::new()
     }
 
     /// What everything inside together has used so far.

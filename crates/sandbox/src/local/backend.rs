@@ -19,6 +19,7 @@ use super::channel::Channel;
 use super::identity::Owner;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
+use super::proxy::{Policy, Proxy};
 use super::sandbox::LocalSandbox;
 use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
@@ -139,17 +140,26 @@ fn sealed_copy(program: &Path) -> io::Result<File> {
 #[async_trait]
 impl Backend for LocalBackend {
     async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let policy = policy(&spec.network)?;
         let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = control_sockets()?;
         let usage = self.launch(create_spec(id, spec), theirs).await?;
         let (channel, mut first) = Channel::open(ours)?;
         // From here on dropping it destroys what there is of it.
-        let sandbox =
+        let mut sandbox =
             LocalSandbox::new(id, channel, Arc::clone(&self.launcher), usage, spec.image.config.clone());
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
-            Ok(Ok((GuestReply::Ready, _))) => Ok(Box::new(sandbox)),
+            Ok(Ok((GuestReply::Ready, descriptors))) => {
+                if let Some(policy) = policy {
+                    let listener = descriptors.into_iter().next();
+                    let listener =
+                        listener.ok_or_else(|| not_ready("the socket of its proxy did not come"))?;
+                    sandbox.use_proxy(Proxy::start(listener, policy)?);
+                }
+                Ok(Box::new(sandbox))
+            }
             Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),
             Ok(_) => Err(not_ready("it ended before it was ready")),
             Err(_) => Err(not_ready("it is not ready after two minutes")),
@@ -182,6 +192,15 @@ impl LocalBackend {
     }
 }
 
+/// What an allowlist says.
+fn policy(network: &Network) -> Result<Option<Policy>, SandboxError> {
+    let Network::Allowlist(list) = network else { return Ok(None) };
+    let policy = Policy::new(list);
+    policy
+        .map(Some)
+        .map_err(|message| SandboxError::Create { step: "read its list of hosts".to_owned(), message })
+}
+
 fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
     let config = &spec.image.config;
     CreateSpec {
@@ -196,6 +215,7 @@ fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
         },
         workdir: config.workdir.clone(),
         host_network: spec.network == Network::Host,
+        proxy: matches!(spec.network, Network::Allowlist(_)),
         memory_bytes: spec.limits.memory_bytes,
         processes: spec.limits.processes,
         disk_bytes: spec.limits.disk_bytes,

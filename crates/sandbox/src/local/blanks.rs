@@ -153,6 +153,7 @@ mod tests {
             upper: None,
             workdir: "/".into(),
             host_network: false,
+            proxy: false,
             memory_bytes: 1,
             processes: 1,
             disk_bytes: 1,

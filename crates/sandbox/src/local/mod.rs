@@ -18,6 +18,7 @@ mod init;
 mod launcher;
 mod leftovers;
 mod protocol;
+mod proxy;
 mod sandbox;
 mod sys;
 mod undertaker;

@@ -14,7 +14,8 @@ use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, memory_file};
-use crate::{ExecOutput, ExecRequest, Sandbox, SandboxError, Usage};
+use super::proxy::Proxy;
+use crate::{Connection, ExecOutput, ExecRequest, Sandbox, SandboxError, Usage};
 
 pub(crate) struct LocalSandbox {
     id: u64,
@@ -23,6 +24,7 @@ pub(crate) struct LocalSandbox {
     /// Where the kernel tells what the sandbox has used.
     pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
+    proxy: Option<Proxy>,
     destroyed: bool,
 }
 
@@ -40,7 +42,13 @@ impl LocalSandbox {
         usage: UsageFiles,
         config: ImageConfig,
     ) -> Self {
-        Self { id, channel, launcher, usage, config, destroyed: false }
+        Self { id, channel, launcher, usage, config, proxy: None, destroyed: false }
+    }
+
+    /// Lets commands reach the proxy's hosts.
+    pub(super) fn use_proxy(&mut self, proxy: Proxy) {
+        self.config.env.extend(proxy.environment());
+        self.proxy = Some(proxy);
     }
 
     /// The working directory of commands that do not say.
@@ -104,6 +112,10 @@ impl Sandbox for LocalSandbox {
             (GuestReply::Written, _) => Ok(()),
             (reply, _) => Err(file_error("write", path, reply)),
         }
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.proxy.as_ref().map(Proxy::connections).unwrap_or_default()
     }
 
     async fn usage(&self) -> Result<Usage, SandboxError> {

@@ -13,7 +13,9 @@ mod serve;
 mod skeleton;
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
@@ -58,11 +60,14 @@ fn serve_as(
     beginnings: Result<Beginnings, SetupError>,
 ) {
     let finished = beginnings.and_then(|beginnings| finish(spec, surroundings, beginnings));
-    let (reply, oom_score) = match finished {
-        Ok(oom_score) => (GuestReply::Ready, Some(oom_score)),
-        Err(error) => (GuestReply::Failed(error), None),
+    let (reply, oom_score, listener) = match finished {
+        Ok((oom_score, listener)) => (GuestReply::Ready, Some(oom_score), listener),
+        Err(error) => (GuestReply::Failed(error), None, None),
     };
-    let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
+    let listening: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
+    let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &listening, MsgFlags::empty());
+    // From here on it is the owner's alone.
+    drop(listener);
     if let (Ok(()), Some(oom_score)) = (sent, oom_score) {
         serve::serve(control, oom_score, spec.processes);
     }
@@ -73,6 +78,8 @@ struct Beginnings {
     /// The file that says how ready init is to be killed for memory.
     oom_score: File,
     root: mounts::Prepared,
+    /// The socket of the owner's proxy.
+    listener: Option<TcpListener>,
     /// In which the sandbox's root is an unprivileged id of the host; none where that is so already.
     user_namespace: Option<OwnedFd>,
 }
@@ -94,26 +101,35 @@ fn begin(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<Beginning
         let probe = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
         sys::set_loopback_up(probe.step("open socket")?.as_fd()).step("set loopback up")?;
     }
+    let listener = if spec.proxy { Some(listen().step("open the socket of the proxy")?) } else { None };
     let user_namespace = match surroundings.privileged {
         true => Some(privileges::make_user_namespace(Path::new("proc")).step("map user ids")?),
         false => None,
     };
-    Ok(Beginnings { oom_score, root, user_namespace })
+    Ok(Beginnings { oom_score, root, listener, user_namespace })
 }
 
 /// Completes the file system and gives up every privilege. Returns the file that says how ready init is to be
-/// killed for memory.
+/// killed for memory, and the socket of the owner's proxy.
 fn finish(
     spec: &CreateSpec,
     surroundings: &Surroundings<'_>,
     beginnings: Beginnings,
-) -> Result<File, SetupError> {
+) -> Result<(File, Option<TcpListener>), SetupError> {
     let sysctls = mounts::finish_root(spec, surroundings, beginnings.root)?;
     if let Some(namespace) = beginnings.user_namespace {
         privileges::become_sandbox_user(&namespace).step("map user ids")?;
     }
     privileges::give_up(&sysctls)?;
-    Ok(beginnings.oom_score)
+    Ok((beginnings.oom_score, beginnings.listener))
+}
+
+/// A socket of this network namespace, at the port that proxies usually have. The other end is the owner, which
+/// sees nothing else of this network.
+fn listen() -> io::Result<TcpListener> {
+    const USUAL_PORT: u16 = 3128;
+    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    at(USUAL_PORT).or_else(|_| at(0))
 }
 
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.
