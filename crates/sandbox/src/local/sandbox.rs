@@ -14,8 +14,12 @@ use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed, Pending};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, memory_file};
+use super::proxy::Proxy;
 use super::trees;
-use crate::{Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, TreeLimits, Usage};
+use crate::{
+    Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, TreeLimits,
+    Usage,
+};
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
 const FILE_PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +31,7 @@ pub(crate) struct LocalSandbox {
     /// Where the kernel tells what the sandbox has used.
     pub(super) usage: UsageFiles,
     pub(super) config: ImageConfig,
+    proxy: Option<Proxy>,
     destroyed: bool,
 }
 
@@ -62,12 +67,18 @@ impl LocalSandbox {
         usage: UsageFiles,
         config: ImageConfig,
     ) -> Self {
-        Self { channel, keeper, usage, config, destroyed: false }
+        Self { channel, keeper, usage, config, proxy: None, destroyed: false }
     }
 
     /// What it is set up with.
     pub(crate) fn config(&self) -> &ImageConfig {
         &self.config
+    }
+
+    /// Lets commands reach the proxy's hosts.
+    pub(super) fn use_proxy(&mut self, proxy: Proxy) {
+        self.config.env.extend(proxy.environment());
+        self.proxy = Some(proxy);
     }
 
     /// The working directory of commands that do not say.
@@ -148,6 +159,10 @@ impl Sandbox for LocalSandbox {
             (Some(GuestReply::Written), _) => Ok(()),
             (reply, _) => Err(file_error("write", path, reply)),
         }
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.proxy.as_ref().map(Proxy::connections).unwrap_or_default()
     }
 
     async fn usage(&self) -> Result<Usage, SandboxError> {
