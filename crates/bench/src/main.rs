@@ -5,6 +5,7 @@
 
 mod docker;
 mod fork;
+mod idle;
 mod quickstart;
 mod sandbox;
 mod session;
@@ -22,11 +23,28 @@ const GUEST: &str = "__sandbox-guest";
 /// Measure swegym beside plain tools
 #[derive(Debug, Parser)]
 enum Bench {
-    /// Create a sandbox, run `true`, destroy it; beside `unshare` of util-linux
+    /// Create a sandbox, run `true`, destroy it; beside `unshare` of util-linux and bubblewrap, where they are
     Sandbox {
-        /// Rounds; each measures both, one after the other
+        /// Rounds; each measures all, one after the other
         #[arg(long, default_value_t = 200)]
         rounds: usize,
+        /// Seconds of each measurement with several workers
+        #[arg(long, default_value_t = 3)]
+        seconds: u64,
+    },
+    /// Hold sandboxes that do nothing, then kill their owner
+    Idle {
+        /// Sandboxes; 5,000 at most
+        #[arg(long, default_value_t = 1000)]
+        count: usize,
+    },
+    /// The owner of the sandboxes of `idle`
+    #[command(hide = true)]
+    IdleOwner {
+        #[arg(long)]
+        count: usize,
+        #[arg(long)]
+        state: std::path::PathBuf,
     },
     /// The docker backend beside the client of a container daemon
     Docker(docker::Arguments),
@@ -61,9 +79,11 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     match Bench::parse() {
         Bench::Docker(arguments) => docker::run(&arguments)?,
-        Bench::Sandbox { rounds } => sandbox::run(rounds)?,
+        Bench::Sandbox { rounds, seconds } => sandbox::run(rounds, seconds)?,
         Bench::Fork { rounds } => fork::run(rounds)?,
         Bench::Session { rounds } => session::run(rounds)?,
+        Bench::Idle { count } => idle::run(count)?,
+        Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -26,8 +26,8 @@ use podman::{EMPTY, FULL, SETTINGS, SOCKET, podman};
 use support::{detached_sleep, processes_with};
 use swegym_images::{Image, ImageConfig, Layer};
 use swegym_sandbox::{
-    Backend, Change, ChangeKind, DockerBackend, DockerConfig, Limits, Network, Sandbox, SandboxError,
-    SandboxSpec, Upper, clean_docker_leftovers,
+    Allowlist, Backend, Change, ChangeKind, DockerBackend, DockerConfig, Limits, Network, Sandbox,
+    SandboxError, SandboxSpec, Upper, clean_docker_leftovers,
 };
 use tempfile::TempDir;
 
@@ -156,6 +156,8 @@ async fn images_that_cannot_be_used_are_told() {
     assert!(!create_error(&subject, &layered).await.hints().is_empty());
     let folder = SandboxSpec { upper: Upper::Folder("/tmp".into()), ..spec() };
     assert!(matches!(create_error(&subject, &folder).await, SandboxError::Unsupported { .. }));
+    let listed = SandboxSpec { network: Network::Allowlist(Allowlist::default()), ..spec() };
+    assert!(matches!(create_error(&subject, &listed).await, SandboxError::Unsupported { .. }));
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 )]
 
 mod conformance;
+mod network;
 mod support;
 
 use std::fs;
@@ -80,6 +81,51 @@ async fn upper_layers_win_and_stay_as_they_are() {
     sandbox.destroy().await.unwrap();
     assert_eq!(fs::read_to_string(high.join("etc/motd")).unwrap(), "high");
     assert!(low.join("only/low").exists() && low.join("gone").exists());
+}
+
+/// While a command runs nothing is asked of the launcher, which then makes ahead what the next sandbox needs.
+#[tokio::test]
+async fn sandboxes_made_ahead_are_what_was_asked_for() {
+    let (subject, state) = subject().await;
+    for round in 0..6 {
+        let name = format!("layer-{round}");
+        let layers = as_layers(&[layer(state.path(), &name, &[("file", &name)])]);
+        let sandbox = subject.with(|spec| spec.image.layers = layers).await;
+        assert_eq!(
+            text(&*sandbox, "touch /tmp/x /y; sleep 0.03; cat /file; ls /tmp").await,
+            format!("{name}x\n")
+        );
+        sandbox.destroy().await.unwrap();
+    }
+    for megabytes in [8, 16] {
+        let sandbox = subject.with(|spec| spec.limits.disk_bytes = megabytes << 20).await;
+        let size =
+            text(&*sandbox, "df -m --output=size / | tail -n 1; ls -A /tmp /file 2> /dev/null; true").await;
+        assert_eq!(size.trim(), format!("{megabytes}\n/tmp:"));
+        sandbox.destroy().await.unwrap();
+    }
+}
+
+/// The first two are not made ahead, the last ones are.
+#[tokio::test]
+async fn sandboxes_made_ahead_have_the_same_walls_and_forks() {
+    let (subject, state) = subject().await;
+    let walls = "grep -E '^(Cap|NoNewPrivs|Seccomp|Uid|Gid|Groups)' /proc/self/status; cat /proc/self/uid_map; \
+                 awk '{print $5, $6}' /proc/self/mountinfo; cat /proc/self/oom_score_adj; ulimit -a; hostname";
+    let mut seen = Vec::new();
+    for round in 0..6 {
+        let layers = as_layers(&[layer(state.path(), &format!("layer-{round}"), &[("file", "low")])]);
+        let sandbox = subject.with(|spec| spec.image.layers = layers).await;
+        seen.push(text(&*sandbox, walls).await);
+        text(&*sandbox, "echo high > /file; sleep 0.05").await;
+        let changed = sandbox.changes().await.unwrap();
+        assert!(changed.iter().any(|change| change.path == b"/file"), "{changed:?}");
+        let fork = sandbox.fork().await.unwrap();
+        assert_eq!(text(&*fork, "cat /file").await, "high\n");
+        fork.destroy().await.unwrap();
+        sandbox.destroy().await.unwrap();
+    }
+    assert!(seen.iter().all(|walls| *walls == seen[0]), "{seen:#?}");
 }
 
 #[tokio::test]

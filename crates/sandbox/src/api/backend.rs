@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::{
-    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec, Session,
-    SessionSpec, TreeLimits, Usage,
+    Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec,
+    Session, SessionSpec, TreeLimits, Usage,
 };
 
 /// Makes sandboxes.
@@ -132,6 +132,12 @@ pub trait Sandbox: Send + Sync {
         Err(SandboxError::Unsupported { action: "checkpoint the sandbox" })
     }
 
+    /// The latest connections that the sandbox asked for through its [`Allowlist`](crate::Allowlist), oldest first;
+    /// at most 1,000.
+    fn connections(&self) -> Vec<Connection> {
+        Vec::new()
+    }
+
     /// What everything inside together has used so far.
     ///
     /// # Errors
@@ -140,7 +146,8 @@ pub trait Sandbox: Send + Sync {
         Err(SandboxError::Unsupported { action: "tell what the sandbox has used" })
     }
 
-    /// Destroys it and waits until its processes, mounts and cgroups are gone.
+    /// Destroys it and waits until its processes and cgroups are gone, and whatever is mounted on a folder that
+    /// [`Upper::Folder`](crate::Upper::Folder) names.
     ///
     /// # Errors
     /// [`SandboxError::Io`] when the launcher cannot be reached.

@@ -3,6 +3,7 @@
 mod backend;
 mod exec;
 mod files;
+mod network;
 mod session;
 mod spec;
 mod usage;
@@ -10,6 +11,7 @@ mod usage;
 pub use backend::{Backend, Sandbox};
 pub use exec::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit};
 pub use files::{Change, ChangeKind, FileEntry, FileKind, FileStat, TreeLimits};
+pub use network::{Allowlist, Connection, Network};
 pub use session::{Session, SessionOutput, SessionSpec, SessionState, SessionStatus, Terminal};
-pub use spec::{Limits, Network, SandboxSpec, Upper};
+pub use spec::{Limits, SandboxSpec, Upper};
 pub use usage::Usage;

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use swegym_images::Image;
 
+use super::network::Network;
+
 /// What a sandbox is made from.
 #[derive(Debug, Clone)]
 pub struct SandboxSpec {
@@ -58,13 +60,4 @@ impl Default for Limits {
             io_bytes_per_second: None,
         }
     }
-}
-
-/// What a sandbox can reach.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Network {
-    /// Its own loopback, nothing else.
-    None,
-    /// Whatever the host reaches. For building images.
-    Host,
 }

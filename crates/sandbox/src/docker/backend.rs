@@ -26,7 +26,7 @@ use crate::local::identity::Owner;
 use crate::local::leftovers::{Scratch, clean_leftovers};
 use crate::local::protocol::{GuestReply, Step};
 use crate::local::sandbox::LocalSandbox;
-use crate::{Backend, Limits, Sandbox, SandboxError, SandboxSpec, Upper};
+use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long our program may take to call home once its container has started.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -122,6 +122,9 @@ impl Backend for DockerBackend {
     async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
         if matches!(spec.upper, Upper::Folder(_)) {
             return Err(SandboxError::Unsupported { action: "write the files of a sandbox into a folder" });
+        }
+        if matches!(spec.network, Network::Allowlist(_)) {
+            return Err(SandboxError::Unsupported { action: "let a sandbox reach a list of hosts" });
         }
         for (source, _, _) in &spec.extra_binds {
             // A daemon may make it, as root.

@@ -222,7 +222,8 @@ impl Order<'_> {
 
 fn network(network: &Network) -> &'static str {
     match network {
-        Network::None => "none",
+        // A list is refused before; whatever happens, nothing is reached instead of everything.
+        Network::None | Network::Allowlist(_) => "none",
         Network::Host => "host",
     }
 }

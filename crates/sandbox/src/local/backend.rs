@@ -12,6 +12,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use nix::fcntl::{FcntlArg, SealFlag, fcntl};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::cgroup::{Controller, Unenforced, UsageFiles};
 use super::channel::Channel;
@@ -20,6 +21,7 @@ use super::identity::Owner;
 use super::launched::Launched;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
+use super::proxy::{Policy, Proxy};
 use super::sandbox::LocalSandbox;
 use super::visit::Inherited;
 use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
@@ -68,6 +70,7 @@ impl LocalBackend {
         let failed = |what: &str, error: &dyn std::fmt::Display| SandboxError::Launcher {
             message: format!("{what}: {error}"),
         };
+        raise_open_files();
         let state_dir = &config.state_dir;
         fs::create_dir_all(state_dir).map_err(|error| failed("make the state folder", &error))?;
         // What others left is no reason not to start.
@@ -90,6 +93,30 @@ impl LocalBackend {
             _ => Err(failed("wait for it", &"it ended or did not answer")),
         }
     }
+}
+
+/// Each sandbox takes an open file of this process, each running command some more. What is allowed by default is
+/// for programs that use `select`, which cannot take more.
+fn raise_open_files() {
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where it may not be raised, the next sandbox that has no room says so.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, hard, hard);
+    }
+}
+
+/// The control socket of a new sandbox.
+fn control_sockets() -> Result<(OwnedFd, OwnedFd), SandboxError> {
+    socket_pair().map_err(|error| match error.raw_os_error() {
+        Some(libc::EMFILE) => {
+            let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft);
+            let message = format!(
+                "all of the {limit} files that this process may have open are in use: run fewer sandboxes at \
+                 once, or raise the limit (`ulimit -Hn`)"
+            );
+            SandboxError::Create { step: "open its control socket".to_owned(), message }
+        }
+        _ => error.into(),
+    })
 }
 
 /// Starts the launcher's program.
@@ -165,8 +192,9 @@ impl LauncherHandle {
         inherited: Inherited,
         family: Option<OwnedFd>,
     ) -> Result<LocalSandbox, SandboxError> {
+        let policy = policy(&spec.network)?;
         let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
-        let (ours, theirs) = socket_pair()?;
+        let (ours, theirs) = control_sockets()?;
         let usage = self.launch(CreateSpec { inherited, ..create_spec(id, spec) }, theirs, family).await?;
         if matches!(spec.upper, Upper::Disk(_)) {
             self.uses_disk.store(true, Ordering::Relaxed);
@@ -175,11 +203,19 @@ impl LauncherHandle {
         // From here on dropping it destroys what there is of it.
         let keeper = Launched { id, launcher: Arc::clone(self), spec: spec.clone() };
         let config = spec.image.config.clone();
-        let sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
+        let mut sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
-            Ok(Ok((GuestReply::Ready, _))) => Ok(sandbox),
+            Ok(Ok((GuestReply::Ready, descriptors))) => {
+                if let Some(policy) = policy {
+                    let listener = descriptors.into_iter().next();
+                    let listener =
+                        listener.ok_or_else(|| not_ready("the socket of its proxy did not come"))?;
+                    sandbox.use_proxy(Proxy::start(listener, policy)?);
+                }
+                Ok(sandbox)
+            }
             Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),
             Ok(_) => Err(not_ready("it ended before it was ready")),
             Err(_) => Err(not_ready("it is not ready after two minutes")),
@@ -203,6 +239,15 @@ impl LauncherHandle {
     }
 }
 
+/// What an allowlist says.
+fn policy(network: &Network) -> Result<Option<Policy>, SandboxError> {
+    let Network::Allowlist(list) = network else { return Ok(None) };
+    let policy = Policy::new(list);
+    policy
+        .map(Some)
+        .map_err(|message| SandboxError::Create { step: "read its list of hosts".to_owned(), message })
+}
+
 fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
     let config = &spec.image.config;
     CreateSpec {
@@ -222,6 +267,7 @@ fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
         inherited: Inherited::Nothing,
         workdir: config.workdir.clone(),
         host_network: spec.network == Network::Host,
+        proxy: matches!(spec.network, Network::Allowlist(_)),
         memory_bytes: spec.limits.memory_bytes,
         processes: spec.limits.processes,
         disk_bytes: spec.limits.disk_bytes,

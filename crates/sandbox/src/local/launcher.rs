@@ -10,6 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -20,15 +21,21 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Gid, Pid, Uid};
 
+use super::blanks::{Blank, Blanks};
 use super::cgroup::{OwnerGroups, SandboxGroups, UsageFiles};
 use super::identity::is_privileged;
 use super::init::{self, Filter, Surroundings};
 use super::leftovers::{DiskFolder, Scratch};
 use super::protocol::{
-    CreateSpec, Envelope, LauncherReply, LauncherRequest, SetupError, Step, receive, send,
+    CreateSpec, Envelope, LauncherReply, LauncherRequest, SetupError, Step, receive, send, socket_pair,
 };
 use super::sys;
+use super::undertaker::{Mounts, Undertaker};
 use super::visit::{self, Inherited, Visit};
+
+/// Time without a request after which blanks are made: earlier, they would take the processor from sandboxes that
+/// are being used. In milliseconds.
+const IDLE_MILLIS: u8 = 3;
 
 /// Runs the launcher; its owner is at the other end of standard input. The calling process must have one thread.
 pub fn launcher_main() -> ExitCode {
@@ -51,6 +58,10 @@ struct Launcher {
     visitors: HashMap<Pid, u64>,
     /// Processes that remove folders, and the request that waits for their end.
     removers: HashMap<Pid, Option<u64>>,
+    blanks: Blanks,
+    /// Blanks made so far.
+    blanks_made: u64,
+    undertaker: Option<Undertaker>,
 }
 
 /// A sandbox, by its process 1.
@@ -62,6 +73,8 @@ struct Running {
     disks: Vec<Rc<DiskFolder>>,
     /// The request that waits for its end.
     destroyed_by: Option<u64>,
+    /// Its mounts, where nobody waits for them to be gone.
+    mounts: Option<Mounts>,
 }
 
 impl Launcher {
@@ -93,6 +106,10 @@ impl Launcher {
             running: HashMap::new(),
             visitors: HashMap::new(),
             removers: HashMap::new(),
+            blanks: Blanks::new(),
+            blanks_made: 0,
+            // Without it, destroying only takes longer.
+            undertaker: Undertaker::start().ok(),
         };
         launcher.reply(id, LauncherReply::Begun { unenforced, no_filter });
         Ok(launcher)
@@ -110,7 +127,11 @@ impl Launcher {
                 PollFd::new(self.owner.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
             ];
-            match poll(&mut ready, PollTimeout::NONE) {
+            match poll(&mut ready, self.idle_time()) {
+                Ok(0) => {
+                    self.use_idle_time();
+                    continue;
+                }
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno.into()),
             }
@@ -121,6 +142,37 @@ impl Launcher {
                 return Ok(());
             }
         }
+    }
+
+    /// After how much time without anything asked there is something to do about blanks.
+    fn idle_time(&self) -> PollTimeout {
+        match self.blanks.wanted() {
+            Some(_) => PollTimeout::from(IDLE_MILLIS),
+            // One more millisecond, for what is left is rounded down.
+            None => self.blanks.patience().map_or(PollTimeout::NONE, |left| {
+                PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+            }),
+        }
+    }
+
+    fn use_idle_time(&mut self) {
+        match self.blanks.wanted().cloned() {
+            Some(template) => match self.fork_blank(&template) {
+                Ok(blank) => self.blanks.add(blank),
+                Err(_) => self.blanks.give_up(),
+            },
+            None => self.blanks.dismiss(),
+        }
+    }
+
+    fn fork_blank(&mut self, template: &CreateSpec) -> Result<Blank, SetupError> {
+        let (socket, theirs) = socket_pair().step("make socket")?;
+        self.blanks_made += 1;
+        let (pid, groups) =
+            self.fork_init(&format!("blank-{}", self.blanks_made), template, |surroundings| {
+                init::run_blank(theirs, template, surroundings)
+            })?;
+        Ok(Blank { pid, groups, socket })
     }
 
     /// Returns whether the owner is still there.
@@ -162,16 +214,47 @@ impl Launcher {
             self.scratch.make_work_folder(spec.sandbox, work).step("make work folder")?;
         }
         let disks = self.disks(&mut spec)?;
-        let groups = match self.groups.add(&spec) {
-            Ok(groups) => groups,
+        let (pid, groups) = match self.start(&spec, descriptors) {
+            Ok(started) => started,
             Err(error) => {
                 self.remove_folders(&spec, disks, work.as_deref());
                 return Err(error);
             }
         };
-        let forked = sys::fork_into(namespaces(self.privileged, spec.host_network)).step("make namespaces");
-        let pid = match forked {
-            Ok(Some(pid)) => pid,
+        let usage = groups.usage.clone();
+        let running =
+            Running { sandbox: spec.sandbox, groups, work, disks, destroyed_by: None, mounts: None };
+        self.running.insert(pid, running);
+        Ok(usage)
+    }
+
+    /// Lets a blank become the sandbox, or else forks one.
+    fn start(
+        &mut self,
+        spec: &CreateSpec,
+        descriptors: Vec<OwnedFd>,
+    ) -> Result<(Pid, SandboxGroups), SetupError> {
+        while let Some(blank) = self.blanks.take(spec) {
+            match blank.become_sandbox(spec, &descriptors) {
+                Ok(()) => return Ok((blank.pid, blank.groups)),
+                Err(_) => self.blanks.discard(blank),
+            }
+        }
+        self.fork_init(&spec.sandbox.to_string(), spec, |surroundings| {
+            init::run(descriptors, spec, surroundings)
+        })
+    }
+
+    /// Forks a process 1, with new groups of this name, that runs `body`.
+    fn fork_init(
+        &self,
+        name: &str,
+        spec: &CreateSpec,
+        body: impl FnOnce(&Surroundings<'_>),
+    ) -> Result<(Pid, SandboxGroups), SetupError> {
+        let groups = self.groups.add(name, spec)?;
+        match sys::fork_into(namespaces(self.privileged, spec.host_network)).step("make namespaces") {
+            Ok(Some(pid)) => Ok((pid, groups)),
             Ok(None) => {
                 let mount_point = self.scratch.mount_point();
                 let surroundings = Surroundings {
@@ -181,18 +264,14 @@ impl Launcher {
                     ids: self.ids,
                     filter: self.filter.as_ref(),
                 };
-                init::run(descriptors, &spec, &surroundings)
+                body(&surroundings);
+                sys::exit_now(0)
             }
             Err(error) => {
                 groups.remove();
-                self.remove_folders(&spec, disks, work.as_deref());
-                return Err(error);
+                Err(error)
             }
-        };
-        let usage = groups.usage.clone();
-        let running = Running { sandbox: spec.sandbox, groups, work, disks, destroyed_by: None };
-        self.running.insert(pid, running);
-        Ok(usage)
+        }
     }
 
     fn remove_folders(&self, spec: &CreateSpec, disks: Vec<Rc<DiskFolder>>, work: Option<&Path>) {
@@ -237,6 +316,10 @@ impl Launcher {
         match self.running.iter_mut().find(|(_, running)| running.sandbox == sandbox) {
             Some((pid, running)) => {
                 running.destroyed_by = Some(request);
+                // A folder of the host may be used for something else once it is no longer mounted, and one that
+                // goes with its sandbox gives its room back then.
+                let nobody_waits = running.work.is_none() && running.disks.is_empty();
+                running.mounts = Mounts::of(*pid).ok().filter(|_| nobody_waits);
                 let _ = kill(*pid, Signal::SIGKILL);
                 running.groups.kill();
             }
@@ -257,10 +340,16 @@ impl Launcher {
         if let Some(Some(request)) = self.removers.remove(&pid) {
             self.reply(request, LauncherReply::Destroyed);
         }
+        if let Some(groups) = self.blanks.forget(pid) {
+            groups.remove();
+        }
         let Some(running) = self.running.remove(&pid) else {
             return;
         };
         running.groups.remove();
+        if let (Some(undertaker), Some(mounts)) = (&self.undertaker, running.mounts) {
+            undertaker.take(mounts);
+        }
         if let Some(work) = &running.work {
             self.scratch.remove_work_folder(running.sandbox, work);
         }
@@ -289,6 +378,9 @@ impl Launcher {
     }
 
     fn end_all(&mut self) {
+        self.blanks.dismiss();
+        // It is a child too, and ends when it has let go of everything.
+        self.undertaker = None;
         for pid in self.running.keys().chain(self.visitors.keys()) {
             let _ = kill(*pid, Signal::SIGKILL);
         }

@@ -68,7 +68,7 @@ pub(crate) enum LauncherReply {
 }
 
 /// What a sandbox is made from, in the terms of the kernel.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CreateSpec {
     pub(crate) sandbox: u64,
     /// Lowest first.
@@ -83,6 +83,8 @@ pub(crate) struct CreateSpec {
     pub(crate) inherited: Inherited,
     pub(crate) workdir: PathBuf,
     pub(crate) host_network: bool,
+    /// Whether a socket for the owner's proxy is made inside.
+    pub(crate) proxy: bool,
     pub(crate) memory_bytes: u64,
     pub(crate) processes: u64,
     pub(crate) disk_bytes: u64,
@@ -196,7 +198,7 @@ pub(crate) struct ShellCommand {
 /// From a sandbox to its owner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum GuestReply {
-    /// The sandbox is set up (id 0).
+    /// The sandbox is set up (id 0). The listening socket of the proxy comes along, where one was asked for.
     Ready,
     /// It is not, and is gone (id 0).
     Failed(SetupError),

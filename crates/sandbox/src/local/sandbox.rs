@@ -15,11 +15,12 @@ use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed, Pending};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, memory_file};
+use super::proxy::Proxy;
 use super::session::{self, Progress};
 use super::trees;
 use crate::{
-    Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, Session, SessionSpec,
-    TreeLimits, Usage,
+    Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, Session,
+    SessionSpec, TreeLimits, Usage,
 };
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
@@ -40,6 +41,7 @@ pub(crate) struct LocalSandbox {
     pub(super) root_switches: Arc<AtomicU64>,
     /// Shells of sessions, by the exec that started them.
     shells: Mutex<Vec<(u64, Weak<Progress>)>>,
+    proxy: Option<Proxy>,
     destroyed: bool,
 }
 
@@ -77,7 +79,7 @@ impl LocalSandbox {
     ) -> Self {
         let channel = Arc::new(channel);
         let (visited, root_switches, shells) = Default::default();
-        Self { channel, keeper, usage, config, visited, root_switches, shells, destroyed: false }
+        Self { channel, keeper, usage, config, visited, root_switches, shells, proxy: None, destroyed: false }
     }
 
     /// What it is set up with.
@@ -98,6 +100,12 @@ impl LocalSandbox {
         let shells = self.shells.lock().unwrap_or_else(PoisonError::into_inner);
         let open = shells.iter().filter_map(|(exec, progress)| Some((*exec, progress.upgrade()?)));
         open.filter(|(_, progress)| progress.running().is_none()).map(|(exec, _)| exec).collect()
+    }
+
+    /// Lets commands reach the proxy's hosts.
+    pub(super) fn use_proxy(&mut self, proxy: Proxy) {
+        self.config.env.extend(proxy.environment());
+        self.proxy = Some(proxy);
     }
 
     /// The working directory of commands that do not say.
@@ -182,6 +190,10 @@ impl Sandbox for LocalSandbox {
             (Some(GuestReply::Written), _) => Ok(()),
             (reply, _) => Err(file_error("write", path, reply)),
         }
+    }
+
+    fn connections(&self) -> Vec<Connection> {
+        self.proxy.as_ref().map(Proxy::connections).unwrap_or_default()
     }
 
     async fn usage(&self) -> Result<Usage, SandboxError> {

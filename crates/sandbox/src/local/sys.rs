@@ -21,6 +21,9 @@ use tokio::io::unix::AsyncFd;
 const KEYCTL_JOIN_SESSION_KEYRING: c_int = 1;
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
+/// Stack of a process that only prepares to execute another program.
+const SHARING_STACK_BYTES: usize = 256 << 10;
+
 fn result(returned: c_long) -> nix::Result<c_long> {
     Errno::result(returned)
 }
@@ -52,6 +55,25 @@ pub(crate) fn fork_into(namespaces: CloneFlags) -> nix::Result<Option<Pid>> {
     // SAFETY: without CLONE_VM and a stack this is a fork; the caller has one thread.
     let pid = result(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
     Ok((pid != 0).then(|| Pid::from_raw(pid as i32)))
+}
+
+/// Runs `body` in a new process that shares the memory of this one, which waits until the new one has executed
+/// another program or has ended, with the code that `body` returns. No page is copied. What `body` writes is seen
+/// here, what it drops is gone here too. The caller must have one thread.
+pub(crate) fn spawn_sharing_memory(mut body: &mut dyn FnMut() -> c_int) -> nix::Result<Pid> {
+    extern "C" fn run(body: *mut c_void) -> c_int {
+        // SAFETY: `body` below, which the caller keeps until this process no longer uses its memory.
+        let body = unsafe { &mut *body.cast::<&mut dyn FnMut() -> c_int>() };
+        body()
+    }
+    // Aligned for any use of a stack, which grows downwards from its end.
+    let mut stack: Vec<u128> = Vec::with_capacity(SHARING_STACK_BYTES / size_of::<u128>());
+    let end = stack.spare_capacity_mut().as_mut_ptr_range().end;
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack is unused memory that outlives the call, and CLONE_VFORK lets the call return only when the
+    // new process uses neither stack nor body any more.
+    let pid = unsafe { libc::clone(run, end.cast(), flags, (&raw mut body).cast()) };
+    Errno::result(pid).map(Pid::from_raw)
 }
 
 /// Ends this process without running destructors or exit handlers: they belong to the process it was forked from.

@@ -26,14 +26,14 @@ pub(crate) struct SandboxGroups {
 }
 
 impl OwnerGroups {
-    /// Makes the groups of one sandbox, with its limits.
-    pub(crate) fn add(&self, spec: &CreateSpec) -> Result<SandboxGroups, SetupError> {
+    /// Makes the groups of one sandbox, of this name, with its limits.
+    pub(crate) fn add(&self, name: &str, spec: &CreateSpec) -> Result<SandboxGroups, SetupError> {
         let mut groups = SandboxGroups::default();
         for place in &self.places {
             if !is_asked_for(place.controller, spec) {
                 continue;
             }
-            if let Err(error) = groups.add(place, spec) {
+            if let Err(error) = groups.add(place, name, spec) {
                 groups.remove();
                 return Err(error);
             }
@@ -51,8 +51,8 @@ fn is_asked_for(controller: Controller, spec: &CreateSpec) -> bool {
 }
 
 impl SandboxGroups {
-    fn add(&mut self, place: &Place, spec: &CreateSpec) -> Result<(), SetupError> {
-        let folder = place.folder.join(spec.sandbox.to_string());
+    fn add(&mut self, place: &Place, name: &str, spec: &CreateSpec) -> Result<(), SetupError> {
+        let folder = place.folder.join(name);
         make_group(&folder).step("make cgroup")?;
         if !self.folders.iter().any(|(_, known)| *known == folder) {
             self.folders.push((place.version, folder.clone()));

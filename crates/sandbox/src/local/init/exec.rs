@@ -5,18 +5,15 @@
 
 use std::convert::Infallible;
 use std::ffi::{CStr, CString, NulError};
-use std::fs::File;
-use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
 use nix::sys::time::TimeValLike;
 use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, pipe2, setsid};
+use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, setsid};
 
 use super::serve::Client;
 use super::session;
@@ -45,19 +42,14 @@ fn start(command: &Command, streams: Vec<OwnedFd>, processes: u64) -> Result<Pid
     let describe = |errno: Errno| errno.desc().to_owned();
     let program = Program::new(command).map_err(|_| "a word of the command holds a zero byte".to_owned())?;
     prctl::set_child_subreaper(true).map_err(describe)?;
-    let (failure, report) = pipe2(OFlag::O_CLOEXEC).map_err(describe)?;
-    let Some(main) = sys::fork().map_err(describe)? else {
+    let mut failure = None;
+    let main = sys::spawn_sharing_memory(&mut || {
         let Err(message) = become_command(command, &program, &streams, processes);
-        let _ = File::from(report).write_all(message.as_bytes());
-        sys::exit_now(127)
-    };
-    drop((report, streams));
-    // The other end is closed by a successful exec.
-    let mut message = String::new();
-    let _ = File::from(failure).read_to_string(&mut message);
-    if message.is_empty() {
-        return Ok(main);
-    }
+        failure = Some(message);
+        127
+    });
+    let main = main.map_err(describe)?;
+    let Some(message) = failure else { return Ok(main) };
     let _ = waitpid(main, None);
     Err(message)
 }

@@ -3,6 +3,7 @@
 //! What runs inside is hostile, so init itself never waits for it: whatever can block is done by a process of
 //! its own. Init gives up every privilege before the first command, and cannot be traced or killed from inside.
 
+mod blank;
 mod exec;
 mod files;
 mod freeze;
@@ -18,7 +19,9 @@ mod syscalls;
 mod trees;
 
 use std::fs::File;
-use std::os::fd::{AsFd, OwnedFd};
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
@@ -31,6 +34,7 @@ use super::cgroup::SandboxGroups;
 use super::protocol::{CreateSpec, Envelope, GuestReply, SetupError, Step, send};
 use super::sys;
 
+pub(crate) use blank::run_blank;
 pub(crate) use landlock::{Support as LandlockSupport, support as landlock_support};
 pub(crate) use mounts::STEP_OVERLAY;
 pub(crate) use mounts::STEP_PROC;
@@ -55,14 +59,8 @@ pub(crate) struct Surroundings<'a> {
 pub(crate) fn run(descriptors: Vec<OwnedFd>, spec: &CreateSpec, surroundings: &Surroundings<'_>) -> ! {
     let mut kept = sys::keep_only(descriptors).unwrap_or_default().into_iter();
     if let Some(control) = kept.next() {
-        let (reply, held) = match set_up(spec, kept.next(), surroundings) {
-            Ok(held) => (GuestReply::Ready, Some(held)),
-            Err(error) => (GuestReply::Failed(error), None),
-        };
-        let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
-        if let (Ok(()), Some(held)) = (sent, held) {
-            serve::serve(control, held, spec.processes);
-        }
+        let beginnings = begin(spec, surroundings);
+        serve_as(control, kept.next(), spec, surroundings, beginnings);
     }
     sys::exit_now(0)
 }
@@ -75,11 +73,41 @@ pub(crate) struct Held {
     pub(crate) namespaces: Vec<OwnedFd>,
 }
 
-fn set_up(
-    spec: &CreateSpec,
+/// Finishes what was begun, says so, and serves the owner until the end.
+fn serve_as(
+    control: OwnedFd,
     family: Option<OwnedFd>,
+    spec: &CreateSpec,
     surroundings: &Surroundings<'_>,
-) -> Result<Held, SetupError> {
+    beginnings: Result<Beginnings, SetupError>,
+) {
+    let finished = beginnings.and_then(|beginnings| finish(spec, family, surroundings, beginnings));
+    let (reply, held, listener) = match finished {
+        Ok((held, listener)) => (GuestReply::Ready, Some(held), listener),
+        Err(error) => (GuestReply::Failed(error), None, None),
+    };
+    let listening: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
+    let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &listening, MsgFlags::empty());
+    // From here on it is the owner's alone.
+    drop(listener);
+    if let (Ok(()), Some(held)) = (sent, held) {
+        serve::serve(control, held, spec.processes);
+    }
+}
+
+/// A sandbox in which everything is set up that does not follow from its image.
+struct Beginnings {
+    /// The file that says how ready init is to be killed for memory.
+    oom_score: File,
+    root: mounts::Prepared,
+    /// The socket of the owner's proxy.
+    listener: Option<TcpListener>,
+    /// In which the sandbox's root is an unprivileged id of the host; none where that is so already.
+    user_namespace: Option<OwnedFd>,
+}
+
+/// Does what [`finish`] need not do.
+fn begin(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<Beginnings, SetupError> {
     detach()?;
     surroundings.groups.join().step("join cgroup")?;
     if !surroundings.privileged {
@@ -89,14 +117,31 @@ fn set_up(
     let _ = unshare(CloneFlags::CLONE_NEWCGROUP);
     let oom_score =
         File::options().write(true).open("/proc/self/oom_score_adj").step("open oom_score_adj")?;
-    let sysctls = mounts::make_root(spec, family, surroundings)?;
+    let root = mounts::prepare_root(spec, surroundings)?;
     nix::unistd::sethostname("sandbox").step("set host name")?;
     if !spec.host_network {
         let probe = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
         sys::set_loopback_up(probe.step("open socket")?.as_fd()).step("set loopback up")?;
     }
-    if surroundings.privileged {
-        privileges::become_sandbox_user().step("map user ids")?;
+    let listener = if spec.proxy { Some(listen().step("open the socket of the proxy")?) } else { None };
+    let user_namespace = match surroundings.privileged {
+        true => Some(privileges::make_user_namespace(Path::new("proc")).step("map user ids")?),
+        false => None,
+    };
+    Ok(Beginnings { oom_score, root, listener, user_namespace })
+}
+
+/// Completes the file system and gives up every privilege. Returns what init holds, and the socket of the owner's
+/// proxy.
+fn finish(
+    spec: &CreateSpec,
+    family: Option<OwnedFd>,
+    surroundings: &Surroundings<'_>,
+    beginnings: Beginnings,
+) -> Result<(Held, Option<TcpListener>), SetupError> {
+    let sysctls = mounts::finish_root(spec, family, surroundings, beginnings.root)?;
+    if let Some(namespace) = beginnings.user_namespace {
+        privileges::become_sandbox_user(&namespace).step("map user ids")?;
     }
     let namespace = |name: &str| {
         let opened = open(name, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty());
@@ -108,7 +153,15 @@ fn set_up(
     landlock::confine().step("enter a Landlock domain")?;
     // The last step: what came before needs calls that it refuses.
     surroundings.filter.map_or(Ok(()), Filter::install).step("install the filter of system calls")?;
-    Ok(Held { oom_score, namespaces })
+    Ok((Held { oom_score: beginnings.oom_score, namespaces }, beginnings.listener))
+}
+
+/// A socket of this network namespace, at the port that proxies usually have. The other end is the owner, which
+/// sees nothing else of this network.
+fn listen() -> io::Result<TcpListener> {
+    const USUAL_PORT: u16 = 3128;
+    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    at(USUAL_PORT).or_else(|_| at(0))
 }
 
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.

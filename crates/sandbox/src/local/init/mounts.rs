@@ -28,13 +28,16 @@ use crate::local::layout::{
     overlay_options, upper, work,
 };
 use crate::local::protocol::{CreateSpec, SetupError, Step};
-use crate::local::sys::{attach_tree, move_mount};
+use crate::local::sys::{attach_tree, clone_tree, move_mount};
 use crate::local::visit::{ForkPlan, Inherited};
 
 /// Names of steps that `doctor` tells apart.
 pub(crate) const STEP_OVERLAY: &str = "mount overlay";
 pub(crate) const STEP_PROC: &str = "mount /proc";
 
+/// Attributes of what comes from the host.
+const OURS: u64 = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
+const READ_ONLY: u64 = OURS | MOUNT_ATTR_RDONLY;
 const FOLDERS: [&str; 12] =
     [FAMILY, STORE, PARENT, CHECKPOINT, LAYERS, INHERITED, SKELETON, EMPTY, ROOT, NEXT, "dev", "proc"];
 /// Links to the folder of the host that an image is built in, and to its work folder.
@@ -64,13 +67,19 @@ const PROC_HIDDEN: [&str; 11] = [
     "kmsg",
 ];
 
-/// Makes the root file system and moves into the tmpfs that it is in. Returns the folder `/proc/sys/user`, where
-/// it can be written.
-pub(super) fn make_root(
+/// Everything of a root file system but what follows from its layers; the working directory is where it is made.
+pub(super) struct Prepared {
+    /// The folder `/proc/sys/user`, where it can be written.
+    sysctls: OwnedFd,
+    /// Copies of what is bound, and where they go.
+    binds: Vec<(OwnedFd, PathBuf)>,
+}
+
+/// Makes what does not depend on the layers.
+pub(super) fn prepare_root(
     spec: &CreateSpec,
-    family: Option<OwnedFd>,
     surroundings: &Surroundings<'_>,
-) -> Result<OwnedFd, SetupError> {
+) -> Result<Prepared, SetupError> {
     let privileged = surroundings.privileged;
     mount_plain(None, "/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None).step("make mounts private")?;
     let point = surroundings.mount_point;
@@ -78,26 +87,44 @@ pub(super) fn make_root(
     std::env::set_current_dir(point).step("enter tmpfs")?;
     let points = skeleton::survey(spec)?;
     as_sandbox_user(privileged, || prepare(spec, &points))?;
+    make_dev(spec.disk_bytes, privileged)?;
+    let sysctls = make_proc()?;
+    Ok(Prepared { sysctls, binds: copy_binds(spec)? })
+}
+
+/// Makes the rest of the root file system and moves into the tmpfs that it is in. Returns the folder
+/// `/proc/sys/user`, where it can be written.
+pub(super) fn finish_root(
+    spec: &CreateSpec,
+    family: Option<OwnedFd>,
+    surroundings: &Surroundings<'_>,
+    prepared: Prepared,
+) -> Result<OwnedFd, SetupError> {
+    let privileged = surroundings.privileged;
+    as_sandbox_user(privileged, || make_room_for_layers(spec))?;
     attach_layers(spec, family)?;
     make_writable(spec, privileged)?;
     mount_overlay(spec, privileged)?;
-    make_dev(spec.disk_bytes, privileged)?;
-    let sysctls = make_proc()?;
     let root = open(ROOT, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).step("open root")?;
-    attach_all(spec, &root)?;
+    attach_all(spec, &root, prepared.binds)?;
     let_go_of_host().step("pivot root")?;
-    Ok(sysctls)
+    Ok(prepared.sysctls)
 }
 
 /// Makes the folders that the overlay is put together from.
 fn prepare(spec: &CreateSpec, points: &[skeleton::MountPoint]) -> Result<(), SetupError> {
+    FOLDERS.iter().try_for_each(fs::create_dir).step("make folders")?;
+    skeleton::make(Path::new(SKELETON), spec, points)
+}
+
+/// Makes what the layers are found by.
+fn make_room_for_layers(spec: &CreateSpec) -> Result<(), SetupError> {
     let checkpoint = match &spec.inherited {
         Inherited::Checkpoint { folders } => folders.len(),
         _ => 0,
     };
     let layers = (0..spec.layers.len()).map(|number| format!("{LAYERS}/{number}"));
-    let layers = layers.chain((0..checkpoint).map(|number| format!("{CHECKPOINT}/{number}")));
-    let mut folders = FOLDERS.map(str::to_owned).into_iter().chain(layers);
+    let mut folders = layers.chain((0..checkpoint).map(|number| format!("{CHECKPOINT}/{number}")));
     folders.try_for_each(fs::create_dir).step("make folders")?;
     let inherited = match &spec.inherited {
         Inherited::Nothing => Vec::new(),
@@ -106,8 +133,7 @@ fn prepare(spec: &CreateSpec, points: &[skeleton::MountPoint]) -> Result<(), Set
             (0..folders.len()).map(|number| format!("c/{number}").into()).collect()
         }
     };
-    link_inherited(inherited).step("link layers")?;
-    skeleton::make(Path::new(SKELETON), spec, points)
+    link_inherited(inherited).step("link layers")
 }
 
 /// Mounts everything that the overlay is put together from, where it is found by a short name.
@@ -223,15 +249,24 @@ fn make_proc() -> Result<OwnedFd, SetupError> {
     Ok(sysctls)
 }
 
+/// Copies of the mounts that are bound, mounted nowhere yet. A link is not bound but made again.
+fn copy_binds(spec: &CreateSpec) -> Result<Vec<(OwnedFd, PathBuf)>, SetupError> {
+    let is_link = |path: &Path| fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
+    let bound = spec.binds.iter().filter(|path| !is_link(path));
+    bound
+        .map(|path| {
+            let tree = clone_tree(path, true, READ_ONLY).step(format!("copy mount `{}`", path.display()))?;
+            Ok((tree, path.clone()))
+        })
+        .collect()
+}
+
 /// Mounts everything into the finished tree.
-fn attach_all(spec: &CreateSpec, root: &OwnedFd) -> Result<(), SetupError> {
-    let ours = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
-    let read_only = ours | MOUNT_ATTR_RDONLY;
-    for path in &spec.binds {
-        let is_link = fs::symlink_metadata(path).is_ok_and(|about| about.is_symlink());
-        if !is_link {
-            attach_inside(path, root, path, read_only)?;
-        }
+fn attach_all(spec: &CreateSpec, root: &OwnedFd, binds: Vec<(OwnedFd, PathBuf)>) -> Result<(), SetupError> {
+    let (ours, read_only) = (OURS, READ_ONLY);
+    for (tree, path) in binds {
+        let attached = look_up(root, &path).and_then(|target| move_mount(tree.as_fd(), target.as_fd()));
+        attached.step(format!("bind `{}`", path.display()))?;
     }
     if spec.host_network {
         for path in NETWORK_FILES.map(Path::new) {

@@ -3,14 +3,15 @@
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
-use nix::sched::{CloneFlags, unshare};
+use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::waitpid;
 use nix::unistd::{Gid, Uid, pipe2, setgroups, setresgid, setresuid};
 
 use crate::local::identity::SANDBOX_UID;
@@ -19,42 +20,47 @@ use crate::local::sys;
 
 /// In a new user namespace of the ordinary user with these ids: becomes its root.
 pub(super) fn map_own_ids((uid, gid): (u32, u32)) -> io::Result<()> {
-    write_maps("self", uid, gid)
+    write_maps(Path::new("/proc/self"), uid, gid)
 }
 
-/// Moves from the host's root into a user namespace in which [`SANDBOX_UID`] is root. The mounts made before
-/// belong to the namespace above, so nobody inside can undo them.
-pub(super) fn become_sandbox_user() -> io::Result<()> {
-    setgroups(&[])?;
-    let (entered, mut tell_entered) = pipe()?;
-    let writer = sys::fork()?;
-    let Some(writer) = writer else {
-        drop(tell_entered);
-        let code = i32::from(write_maps_of_init(entered).is_err());
-        sys::exit_now(code);
+/// Makes a user namespace in which [`SANDBOX_UID`] is root. `proc` is a `/proc` of the own process namespace.
+pub(super) fn make_user_namespace(proc: &Path) -> io::Result<OwnedFd> {
+    let (mut entered, mut tell_entered) = pipe()?;
+    let (mut end, tell_end) = pipe()?;
+    let Some(holder) = sys::fork()? else {
+        drop(tell_end);
+        let held = unshare(CloneFlags::CLONE_NEWUSER).is_ok()
+            && tell_entered.write_all(&[1]).is_ok()
+            && end.read(&mut [0]).is_ok();
+        sys::exit_now(i32::from(!held))
     };
-    unshare(CloneFlags::CLONE_NEWUSER)?;
-    tell_entered.write_all(&[1])?;
-    match waitpid(writer, None)? {
-        WaitStatus::Exited(_, 0) => {}
-        _ => return Err(io::Error::other("the id maps could not be written")),
-    }
+    drop(tell_entered);
+    let process = proc.join(holder.to_string());
+    // Only a process of the namespace above may map other ids than its own.
+    let made = entered.read_exact(&mut [0]).and_then(|()| {
+        write_maps(&process, SANDBOX_UID, SANDBOX_UID)?;
+        File::open(process.join("ns/user"))
+    });
+    drop(tell_end);
+    waitpid(holder, None)?;
+    Ok(made?.into())
+}
+
+/// Moves from the host's root into a user namespace of [`make_user_namespace`]. The mounts made before belong to
+/// the namespace above, so nobody inside can undo them.
+pub(super) fn become_sandbox_user(namespace: &OwnedFd) -> io::Result<()> {
+    setgroups(&[])?;
+    setns(namespace, CloneFlags::CLONE_NEWUSER)?;
     let (uid, gid) = (Uid::from_raw(0), Gid::from_raw(0));
     setresgid(gid, gid, gid)?;
     setresuid(uid, uid, uid)?;
     Ok(())
 }
 
-/// Only a process of the namespace above may map other ids than its own.
-fn write_maps_of_init(mut entered: File) -> io::Result<()> {
-    entered.read_exact(&mut [0])?;
-    write_maps("1", SANDBOX_UID, SANDBOX_UID)
-}
-
-fn write_maps(process: &str, uid: u32, gid: u32) -> io::Result<()> {
-    fs::write(format!("/proc/{process}/setgroups"), "deny")?;
-    fs::write(format!("/proc/{process}/uid_map"), format!("0 {uid} 1"))?;
-    fs::write(format!("/proc/{process}/gid_map"), format!("0 {gid} 1"))
+fn write_maps(process: &Path, uid: u32, gid: u32) -> io::Result<()> {
+    fs::write(process.join("setgroups"), "deny")?;
+    fs::write(process.join("uid_map"), format!("0 {uid} 1"))?;
+    fs::write(process.join("gid_map"), format!("0 {gid} 1"))
 }
 
 fn pipe() -> nix::Result<(File, File)> {

@@ -32,7 +32,7 @@ pub(crate) enum VisitReply {
 }
 
 /// What a fork is made from.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ForkPlan {
     /// Writable layers that do not change any more, in the family of the parent, lowest first.
     pub(crate) uppers: Vec<PathBuf>,
@@ -43,7 +43,7 @@ pub(crate) struct ForkPlan {
 }
 
 /// What lies between the image and the writable layer of a sandbox.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Inherited {
     /// Nothing.
     #[default]

@@ -1,0 +1,43 @@
+//! What a sandbox can reach, and what it reached.
+
+use std::time::SystemTime;
+
+/// What a sandbox can reach.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// Its own loopback, nothing else.
+    None,
+    /// Some hosts, by HTTP and HTTPS, through a proxy that its environment names.
+    Allowlist(Allowlist),
+    /// Whatever the host reaches. For building images.
+    Host,
+}
+
+/// Hosts that a sandbox can reach.
+///
+/// An address that is not public (loopback, private, link-local and the like) is reached only where an entry
+/// names it, whatever a name resolves to. Names are checked, contents are not: a server that lets its clients
+/// publish something is a way out of the sandbox.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Allowlist {
+    /// `name`, `*.name` for every name below it, or an address; `:port` after it, otherwise ports 80 and 443. An
+    /// address of IP version 6 stands in brackets.
+    pub hosts: Vec<String>,
+}
+
+/// A connection that a sandbox with an [`Allowlist`] asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Name or address, in lower case.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Whether it was allowed; it may have failed nevertheless.
+    pub allowed: bool,
+    /// Bytes sent so far.
+    pub bytes_up: u64,
+    /// Bytes received so far.
+    pub bytes_down: u64,
+    /// When it was asked for.
+    pub at: SystemTime,
+}
