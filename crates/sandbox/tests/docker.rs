@@ -41,6 +41,7 @@ const LACKS: &[(Ability, &str)] = &[
         Ability::ExactForks,
         "the container daemon copies files whole, times in seconds, and not the mode of `/`",
     ),
+    (Ability::ManyFiles, "all folders but /dev/shm are on the daemon's disk; that one is used"),
     (Ability::QuickForks, "a fork is an image and a container of the daemon; fewer are made"),
 ];
 /// Makes a test process an owner that holds a sandbox until it is killed: the state folder.

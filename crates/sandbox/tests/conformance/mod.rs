@@ -38,6 +38,8 @@ pub(crate) enum Ability {
     ExactChanges,
     /// Forks keep the holes of files, fractions of seconds, and the mode of `/`.
     ExactForks,
+    /// Files are in memory, where hundreds of thousands of them take little time.
+    ManyFiles,
     /// Forks are made in so little time that a test can make dozens of them.
     QuickForks,
 }

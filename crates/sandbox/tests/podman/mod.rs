@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -171,7 +171,16 @@ fn configure(folder: &Path) {
 /// Runs Podman's client against the service that this process was told of.
 pub(crate) fn podman(arguments: &[&str]) -> String {
     let socket = std::env::var_os(SOCKET).unwrap();
-    let output = remote(Path::new(&socket)).args(arguments).output().unwrap();
+    let run = || remote(Path::new(&socket)).args(arguments).output().unwrap();
+    // Its lists fail when what they tell of goes away meanwhile, as other tests make it.
+    let goes_away = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("image not known");
+    let mut output = run();
+    for _ in 0..20 {
+        if !goes_away(&output) {
+            break;
+        }
+        output = run();
+    }
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
