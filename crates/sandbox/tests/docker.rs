@@ -20,7 +20,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use conformance::{Subject, sh, text};
+use conformance::{Ability, Subject, sh, text};
 use nix::unistd::Uid;
 use podman::{EMPTY, FULL, SETTINGS, SOCKET, podman};
 use support::{detached_sleep, processes_with};
@@ -33,6 +33,17 @@ use tempfile::TempDir;
 
 /// Where the copy for an ordinary user is told of the guest program.
 const GUEST: &str = "SWEGYM_TEST_GUEST";
+/// What containers cannot, or not well.
+const LACKS: &[(Ability, &str)] = &[
+    (Ability::Checkpoints, "containers have none"),
+    (Ability::ExactChanges, "changes are what the container daemon tells: metadata counts, names are text"),
+    (
+        Ability::ExactForks,
+        "the container daemon copies files whole, times in seconds, and not the mode of `/`",
+    ),
+    (Ability::ManyFiles, "all folders but /dev/shm are on the daemon's disk; that one is used"),
+    (Ability::QuickForks, "a fork is an image and a container of the daemon; fewer are made"),
+];
 /// Makes a test process an owner that holds a sandbox until it is killed: the state folder.
 const HOLD: &str = "SWEGYM_TEST_HOLD";
 
@@ -81,7 +92,7 @@ async fn subject() -> Option<(Subject, TempDir)> {
     let socket = socket()?;
     let state = tempfile::tempdir().unwrap();
     let backend = DockerBackend::start(&config(socket, state.path())).await.unwrap();
-    Some((Subject { backend: Box::new(backend), spec: spec() }, state))
+    Some((Subject { backend: Box::new(backend), spec: spec(), lacks: LACKS }, state))
 }
 
 macro_rules! run_cases {
@@ -256,16 +267,22 @@ async fn changed_files_are_told() {
     assert_eq!(sandbox.changes().await.unwrap(), expected);
 }
 
-/// Images of forks that this process's backends made.
-fn fork_images() -> String {
+/// The name of the only backend that has this state folder: other tests have theirs in the same process.
+fn owner(state: &Path) -> String {
+    let scratch = fs::read_dir(state).unwrap().next().unwrap().unwrap();
+    scratch.file_name().into_string().unwrap()
+}
+
+/// Images of forks that the backend with this state folder made.
+fn fork_images(state: &Path) -> String {
     let listed = podman(&["images", "--all", "--format", "{{.Repository}}:{{.Tag}}"]);
-    let ours = format!("swegym-{}-", std::process::id());
+    let ours = format!("{}-", owner(state));
     listed.lines().filter(|line| line.contains(&ours)).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
 async fn forks_go_their_own_ways_and_leave_no_images() {
-    let Some((subject, _state)) = subject().await else { return };
+    let Some((subject, state)) = subject().await else { return };
     let first = subject.sandbox().await;
     text(&*first, "echo first > /root/file").await;
     let second = first.fork().await.unwrap();
@@ -275,18 +292,39 @@ async fn forks_go_their_own_ways_and_leave_no_images() {
     let third = second.fork().await.unwrap();
     assert_eq!(text(&*third, "cat /root/file").await, "second\n");
     assert_eq!(text(&*first, "cat /root/file").await, "changed\n");
-    assert!(fork_images().contains("swegym-fork"));
+    assert!(fork_images(state.path()).contains("swegym-fork"));
     second.destroy().await.unwrap();
     assert_eq!(text(&*third, "cat /root/file").await, "second\n");
     third.destroy().await.unwrap();
-    assert_eq!(fork_images(), "");
+    assert_eq!(fork_images(state.path()), "");
     first.destroy().await.unwrap();
 }
 
+#[tokio::test]
+async fn forks_that_nobody_waits_for_leave_nothing() {
+    let Some((subject, state)) = subject().await else { return };
+    let parent = subject.sandbox().await;
+    let ours = format!("{}-", owner(state.path()));
+    for number in 0..4 {
+        let patience = std::time::Duration::from_millis(5 + 150 * number);
+        drop(tokio::time::timeout(patience, parent.fork()).await);
+    }
+    for _ in 0..600 {
+        if containers_named(&ours).lines().count() == 1 && fork_images(state.path()).is_empty() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("left: {} {}", containers_named(&ours), fork_images(state.path()));
+}
+
 fn containers_of(pid: u32) -> String {
+    containers_named(&format!("swegym-{pid}-"))
+}
+
+fn containers_named(start: &str) -> String {
     let listed = podman(&["ps", "--all", "--format", "{{.Names}}"]);
-    let ours = format!("swegym-{pid}-");
-    listed.lines().filter(|line| line.starts_with(&ours)).collect::<Vec<_>>().join("\n")
+    listed.lines().filter(|line| line.starts_with(start)).collect::<Vec<_>>().join("\n")
 }
 
 fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
@@ -368,9 +406,9 @@ async fn what_dead_owners_left_is_removed() {
     let Some(socket) = socket() else { return };
     let machine = {
         // What a living owner puts on its containers, with another owner's name.
-        let (subject, _state) = subject().await.unwrap();
+        let (subject, state) = subject().await.unwrap();
         let sandbox = subject.sandbox().await;
-        let name = containers_of(std::process::id()).lines().next().unwrap().to_owned();
+        let name = containers_named(&format!("{}-", owner(state.path()))).lines().next().unwrap().to_owned();
         let label = podman(&["inspect", "--format", "{{index .Config.Labels \"swegym.machine\"}}", &name]);
         sandbox.destroy().await.unwrap();
         label.strip_suffix('\n').unwrap().to_owned()

@@ -35,7 +35,7 @@ const HOLD: &str = "SWEGYM_TEST_HOLD";
 async fn subject() -> (Subject, TempDir) {
     let state = tempfile::tempdir().unwrap();
     let backend = LocalBackend::start(&config(state.path())).await.unwrap();
-    let subject = Subject { backend: Box::new(backend), spec: spec() };
+    let subject = Subject { backend: Box::new(backend), spec: spec(), lacks: &[] };
     (subject, state)
 }
 

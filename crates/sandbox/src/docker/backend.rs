@@ -26,7 +26,7 @@ use crate::local::identity::Owner;
 use crate::local::leftovers::{Scratch, clean_leftovers};
 use crate::local::protocol::{GuestReply, Step};
 use crate::local::sandbox::LocalSandbox;
-use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
+use crate::{Backend, Change, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long our program may take to call home once its container has started.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -132,13 +132,13 @@ impl Backend for DockerBackend {
         }
         let known = self.images.find(&self.shared.daemon, &spec.image).await?;
         let config = known.config(&spec.image.config);
-        let source = Source { image: known.id.clone(), known, config, fork: None };
-        self.shared.create(self.shared.next_name(), spec, source).await
+        let source = Source { image: known.id.clone(), known, config, fork: None, changes: Vec::new() };
+        self.shared.create_apart(spec.clone(), source).await
     }
 
     fn unenforced_of(&self, limits: &Limits) -> Vec<String> {
-        let io = limits.io_bytes_per_second.map(|_| limits::IO_SENTENCE.to_owned());
-        self.unenforced().into_iter().chain(io).collect()
+        let on_demand = limits::unenforced_on_demand(&self.shared.daemon, limits);
+        self.unenforced().into_iter().chain(on_demand).collect()
     }
 
     fn unenforced(&self) -> Vec<String> {
@@ -154,6 +154,8 @@ pub(super) struct Source {
     pub(super) image: String,
     /// The image, where it goes with its last container.
     pub(super) fork: Option<Arc<ForkImage>>,
+    /// How its files differ from those of the known image.
+    pub(super) changes: Vec<Change>,
 }
 
 impl Shared {
@@ -162,8 +164,19 @@ impl Shared {
         format!("{}-{}", self.owner, self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Makes a sandbox.
-    pub(super) async fn create(
+    /// Makes a sandbox in a task of its own: what the daemon has begun is ended and tidied up, also when nobody
+    /// waits for it any more.
+    pub(super) async fn create_apart(
+        self: &Arc<Self>,
+        spec: SandboxSpec,
+        source: Source,
+    ) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let shared = Arc::clone(self);
+        let made = tokio::spawn(async move { shared.create(shared.next_name(), &spec, source).await });
+        made.await.map_err(std::io::Error::other)?
+    }
+
+    async fn create(
         self: &Arc<Self>,
         name: String,
         spec: &SandboxSpec,
@@ -180,8 +193,9 @@ impl Shared {
             );
         }
         let (channel, mut first) = Channel::open(connection)?;
-        let keeper = Contained { container, known: source.known, spec: spec.clone() };
-        let sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, source.config);
+        let Source { known, config, changes, .. } = source;
+        let keeper = Contained { container, known, spec: spec.clone(), inherited: changes };
+        let sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
         match tokio::time::timeout(START_PATIENCE, first.reply()).await {
             Ok(Ok((GuestReply::Ready, _))) => Ok(Box::new(sandbox)),
             Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),

@@ -54,6 +54,34 @@ pub(super) fn changes(listed: Vec<FilesystemChange>, mounted: &[PathBuf]) -> Vec
     told.map(change).collect()
 }
 
+/// What changes make together with those that came before them.
+pub(super) fn after(before: &[Change], changes: Vec<Change>) -> Vec<Change> {
+    let mut all: BTreeMap<Vec<u8>, ChangeKind> =
+        before.iter().map(|change| (change.path.clone(), change.kind)).collect();
+    for Change { path, kind } in changes {
+        if kind == ChangeKind::Deleted {
+            all.retain(|other, _| !is_below(other, &path));
+        }
+        match (all.get(&path), kind) {
+            (Some(ChangeKind::Added), ChangeKind::Deleted) => {
+                all.remove(&path);
+            }
+            (Some(ChangeKind::Added), _) => {}
+            (Some(ChangeKind::Deleted), ChangeKind::Added) => {
+                all.insert(path, ChangeKind::Modified);
+            }
+            _ => {
+                all.insert(path, kind);
+            }
+        }
+    }
+    all.into_iter().map(|(path, kind)| Change { path, kind }).collect()
+}
+
+fn is_below(path: &[u8], folder: &[u8]) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.starts_with(b"/"))
+}
+
 fn bytes(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt;
     path.as_os_str().as_bytes().to_vec()
@@ -70,6 +98,39 @@ fn kind(kind: ChangeType) -> ChangeKind {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn changes_add_up() {
+        use ChangeKind::{Added, Deleted, Modified};
+        let list = |changes: &[(&str, ChangeKind)]| -> Vec<Change> {
+            let change =
+                |(path, kind): &(&str, ChangeKind)| Change { path: path.as_bytes().into(), kind: *kind };
+            changes.iter().map(change).collect()
+        };
+        let before = list(&[
+            ("/back", Deleted),
+            ("/d", Added),
+            ("/d/file", Added),
+            ("/d-2", Added),
+            ("/kept", Added),
+            ("/old", Modified),
+        ]);
+        let changes = list(&[
+            ("/back", Added),
+            ("/d", Deleted),
+            ("/kept", Modified),
+            ("/new", Added),
+            ("/old", Deleted),
+        ]);
+        let expected = list(&[
+            ("/back", Modified),
+            ("/d-2", Added),
+            ("/kept", Added),
+            ("/new", Added),
+            ("/old", Deleted),
+        ]);
+        assert_eq!(after(&before, changes), expected);
+    }
 
     #[test]
     fn only_what_was_done_inside_is_told() {

@@ -34,6 +34,8 @@ pub(super) struct Container {
     /// What it was made from, where that is a fork's.
     image: Mutex<Option<Arc<ForkImage>>>,
     removed: AtomicBool,
+    /// Held by whoever copies its files, which a daemon does not do twice at once.
+    pub(super) copied: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Container {
@@ -50,6 +52,7 @@ impl Container {
             name,
             image: Mutex::new(image),
             removed: AtomicBool::new(false),
+            copied: Arc::default(),
         };
         let api = &shared.daemon.api;
         let options = CreateContainerOptions { name: Some(container.name.clone()), ..Default::default() };

@@ -31,7 +31,6 @@ const ROOT: u32 = 0;
 pub(super) struct Daemon {
     pub(super) api: Docker,
     pub(super) info: Box<SystemInfo>,
-    pub(super) is_podman: bool,
     /// Whether it runs as an ordinary user, from whom the kernel may keep some limits.
     pub(super) is_rootless: bool,
 }
@@ -56,12 +55,9 @@ impl Daemon {
                 hint: Some("use Docker 20.10, Podman 3, or later"),
             });
         }
-        let about = call_within(patience, "ask for its version", api.version()).await?;
-        let mut components = about.components.iter().flatten();
-        let is_podman = components.any(|component| component.name.starts_with("Podman"));
         let info = Box::new(call_within(patience, "ask what it can do", api.info()).await?);
         match info.os_type.as_deref() {
-            None | Some("linux") => Ok(Self { api, info, is_podman, is_rootless: user != Some(ROOT) }),
+            None | Some("linux") => Ok(Self { api, info, is_rootless: user != Some(ROOT) }),
             Some(other) => Err(SandboxError::Daemon {
                 message: format!("its containers are of `{other}`"),
                 hint: Some("switch it to Linux containers"),

@@ -14,7 +14,7 @@ use nix::unistd::Uid;
 
 use super::control::SOCKET;
 use super::kit::{CONTROL, INSIDE};
-use crate::local::init::{Held, cut_off, serve::serve};
+use crate::local::init::{Filter, Held, cut_off, serve::serve};
 use crate::local::protocol::{Envelope, GuestReply, SetupError, Step, send};
 use crate::local::sys;
 
@@ -63,6 +63,8 @@ fn set_up(workdir: &Path) -> Result<File, SetupError> {
     has_no_privileges().step("check privileges")?;
     // Or any other process inside could trace this one.
     prctl::set_dumpable(false).step("forbid tracing")?;
+    // The last step: what came before needs calls that it refuses. The owner tells where the kernel has none.
+    Filter::compile().map_or(Ok(()), |filter| filter.install()).step("install the filter of system calls")?;
     Ok(oom_score)
 }
 

@@ -18,6 +18,8 @@ const PULL_PATIENCE: Duration = Duration::from_secs(3600);
 const REFERENCE_BYTES: usize = 512;
 /// Repository of the images that forks are made from.
 const FORKS: &str = "localhost/swegym-fork";
+/// How often a container is copied again when the daemon loses one of its layers.
+const COMMIT_RETRIES: usize = 3;
 /// How an image names its root user.
 const ROOTS: [&str; 5] = ["", "0", "root", "0:0", "root:root"];
 
@@ -198,7 +200,17 @@ impl ForkImage {
             let committed = daemon.api.commit_container(options(pause), ContainerConfig::default());
             call("copy the files of a container", committed)
         };
-        let made = match commit(true).await {
+        let mut made = commit(true).await;
+        for _ in 0..COMMIT_RETRIES {
+            // Podman takes a layer for known that goes with another image meanwhile.
+            match &made {
+                Err(SandboxError::Daemon { message, .. }) if message.contains("layer not known") => {
+                    made = commit(true).await;
+                }
+                _ => break,
+            }
+        }
+        let made = match made {
             // Where there are no cgroups nothing can be paused; writes under way may then be cut in two.
             Err(SandboxError::Daemon { message, .. }) if message.contains("paus") => commit(false).await?,
             made => made?,

@@ -96,8 +96,15 @@ async fn list_containers(daemon: &Daemon, states: &[&str]) -> Result<Vec<Contain
 }
 
 async fn dead_images(daemon: &Daemon) -> Result<Vec<String>, SandboxError> {
-    let options = ListImagesOptions { all: true, filters: Some(filters()), ..Default::default() };
-    let found = call("list images", daemon.api.list_images(Some(options))).await?;
+    let options = || Some(ListImagesOptions { all: true, filters: Some(filters()), ..Default::default() });
+    // Podman fails when an image that it was about to tell of has gone.
+    let give_up = tokio::time::Instant::now() + STOPPING_PATIENCE;
+    let found = loop {
+        match call("list images", daemon.api.list_images(options())).await {
+            Err(_) if tokio::time::Instant::now() < give_up => tokio::time::sleep(PAUSE).await,
+            listed => break listed?,
+        }
+    };
     let dead = found.into_iter().filter(|image| is_dead(Some(&image.labels)));
     Ok(dead.map(|image| image.id).collect())
 }

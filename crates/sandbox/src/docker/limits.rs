@@ -3,16 +3,18 @@
 use bollard::models::{SystemInfo, SystemInfoCgroupVersionEnum};
 
 use super::daemon::Daemon;
+use crate::Limits;
+use crate::local::init::Filter;
 
 /// Said where a limit on disks is asked for.
-pub(super) const IO_SENTENCE: &str = "the limit on disks is not enforced: a container daemon wants to be told the devices that it keeps containers on";
+const IO_SENTENCE: &str = "the limit on disks is not enforced: a container daemon wants to be told the devices that it keeps containers on";
+
+const CPU_SENTENCE: &str = "the limit on processors is not enforced: the container daemon cannot";
 
 /// One sentence for each limit that does not hold.
 pub(super) fn unenforced(daemon: &Daemon) -> Vec<String> {
     let info = &daemon.info;
-    // Version 1 hands no groups to ordinary users, and what the daemon then says of itself is not so.
-    let no_groups = (daemon.is_rootless || daemon.has_security_option("rootless"))
-        && info.cgroup_version != Some(SystemInfoCgroupVersionEnum::_2);
+    let no_groups = has_no_groups(daemon);
     let mut sentences = Vec::new();
     if no_groups || info.memory_limit == Some(false) {
         sentences.push("the memory limit is not enforced: the container daemon cannot".to_owned());
@@ -24,16 +26,30 @@ pub(super) fn unenforced(daemon: &Daemon) -> Vec<String> {
         let driver = info.driver.as_deref().unwrap_or("unknown");
         sentences.push(disk_sentence(&format!("the storage driver `{driver}` cannot on this file system")));
     }
-    if !daemon.has_security_option("seccomp") {
-        sentences.push("system calls are not filtered: the container daemon has no seccomp".to_owned());
-    }
-    if daemon.is_podman {
-        sentences.push("making user namespaces is not forbidden: Podman's filter lets it through".to_owned());
+    // It is ours, beside the daemon's own, and this kernel is that of containers.
+    if let Err(reason) = Filter::compile() {
+        sentences.push(format!(
+            "system calls are not filtered, and making user namespaces is not forbidden: {reason}"
+        ));
     }
     if daemon.has_security_option("selinux") {
         sentences.push("SELinux does not confine sandboxes: it would keep their owner out".to_owned());
     }
     sentences
+}
+
+/// One sentence for each limit that is asked for rather than always there, and does not hold.
+pub(super) fn unenforced_on_demand(daemon: &Daemon, limits: &Limits) -> Vec<String> {
+    let cannot = has_no_groups(daemon) || daemon.info.cpu_cfs_quota == Some(false);
+    let io = limits.io_bytes_per_second.map(|_| IO_SENTENCE.to_owned());
+    let cpu = limits.cpu_millis.filter(|_| cannot).map(|_| CPU_SENTENCE.to_owned());
+    io.into_iter().chain(cpu).collect()
+}
+
+/// Version 1 hands no groups to ordinary users, and what the daemon then says of itself is not so.
+fn has_no_groups(daemon: &Daemon) -> bool {
+    (daemon.is_rootless || daemon.has_security_option("rootless"))
+        && daemon.info.cgroup_version != Some(SystemInfoCgroupVersionEnum::_2)
 }
 
 pub(super) fn disk_sentence(reason: &str) -> String {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use super::backend::Source;
-use super::changes::changes;
+use super::changes::{after, changes};
 use super::container::Container;
 use super::daemon::call;
 use super::images::{ForkImage, Known};
@@ -18,6 +18,23 @@ pub(super) struct Contained {
     pub(super) known: Known,
     /// What it was made from, for forks.
     pub(super) spec: SandboxSpec,
+    /// How its files differed from those of the known image when it was made.
+    pub(super) inherited: Vec<Change>,
+}
+
+impl Contained {
+    /// Freezes its files, in a task of its own: a daemon goes on with what it has begun, also when nobody waits
+    /// for it any more, and then the image must go again.
+    async fn freeze(&self) -> Result<ForkImage, SandboxError> {
+        let container = Arc::clone(&self.container);
+        let alone = Arc::clone(&container.copied).lock_owned().await;
+        let frozen = tokio::spawn(async move {
+            let _alone = alone;
+            let shared = &container.shared;
+            ForkImage::commit(&shared.daemon, &container.name, &shared.next_name(), container.image()).await
+        });
+        frozen.await.map_err(std::io::Error::other)?
+    }
 }
 
 #[async_trait]
@@ -30,26 +47,26 @@ impl Keeper for Contained {
     fn end_soon(&self) {}
 
     /// As the daemon sees it: names that are not UTF-8 come changed, and a folder whose mode alone changed is not
-    /// told when something in it changed too.
+    /// told when something in it changed too. What a fork has from its parent is what was told of that just
+    /// before, so that a file which was written at that moment may be missing.
     async fn changes(&self, _sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError> {
         let api = &self.container.shared.daemon.api;
         let listed = call("list changed files", api.container_changes(&self.container.name)).await;
         let mounted: Vec<PathBuf> = self.spec.extra_binds.iter().map(|(_, path, _)| path.clone()).collect();
-        Ok(changes(listed?.unwrap_or_default(), &mounted))
+        Ok(after(&self.inherited, changes(listed?.unwrap_or_default(), &mounted)))
     }
 
     async fn fork(&self, sandbox: &LocalSandbox) -> Result<Box<dyn Sandbox>, SandboxError> {
-        let shared = &self.container.shared;
-        let name = shared.next_name();
-        let parent = self.container.image();
-        let image = ForkImage::commit(&shared.daemon, &self.container.name, &name, parent).await?;
+        let changes = self.changes(sandbox).await?;
+        let image = self.freeze().await?;
         let source = Source {
             known: self.known.clone(),
             config: sandbox.config().clone(),
             image: image.id.clone(),
             fork: Some(Arc::new(image)),
+            changes,
         };
-        shared.create(name, &self.spec, source).await
+        self.container.shared.create_apart(self.spec.clone(), source).await
     }
 
     async fn checkpoint(&self, _sandbox: &LocalSandbox, _folder: &Path) -> Result<(), SandboxError> {

@@ -27,6 +27,23 @@ pub(crate) use trees::*;
 pub(crate) struct Subject {
     pub(crate) backend: Box<dyn Backend>,
     pub(crate) spec: SandboxSpec,
+    /// What it cannot do, and why.
+    pub(crate) lacks: &'static [(Ability, &'static str)],
+}
+
+/// What not every backend can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ability {
+    /// Checkpoints can be written and restored.
+    Checkpoints,
+    /// Changes are found by comparing files, and told by their bytes.
+    ExactChanges,
+    /// Forks keep the holes of files, fractions of seconds, and the mode of `/`.
+    ExactForks,
+    /// Files are in memory, where hundreds of thousands of them take little time.
+    ManyFiles,
+    /// Forks are made in so little time that a test can make dozens of them.
+    QuickForks,
 }
 
 impl Subject {
@@ -39,6 +56,20 @@ impl Subject {
         let mut spec = self.spec.clone();
         change(&mut spec);
         self.backend.create(&spec).await.unwrap()
+    }
+
+    /// Whether it can do it; prints what is skipped when not.
+    pub(crate) fn can(&self, ability: Ability) -> bool {
+        let lack = self.lacks.iter().find(|(lacked, _)| *lacked == ability);
+        if let Some((_, reason)) = lack {
+            println!("skipped: {ability:?}: {reason}");
+        }
+        lack.is_none()
+    }
+
+    /// Whether files of the host are in the image: those belong to nobody inside.
+    pub(crate) fn shows_the_host(&self) -> bool {
+        !self.spec.image.config.binds.is_empty()
     }
 
     /// Whether a limit holds; prints that the case is skipped when not.

@@ -8,7 +8,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use swegym_sandbox::{FileKind, Sandbox, SandboxError, TreeLimits};
 use tempfile::TempDir;
 
-use super::{Subject, sh, text};
+use super::{Ability, Subject, sh, text};
 
 /// Long enough for any answer, short beside a process that never answers.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -103,15 +103,16 @@ pub(crate) async fn listing_what_is_no_folder_is_an_error(subject: &Subject) {
 }
 
 pub(crate) async fn large_folders_are_listed_up_to_a_limit(subject: &Subject) {
+    let many = if subject.can(Ability::ManyFiles) { "/tmp/many" } else { "/dev/shm/many" };
     let sandbox = subject.sandbox().await;
     text(
         &*sandbox,
-        "mkdir /tmp/many; cd /tmp/many; seq -f 'a-name-that-is-rather-long-%g' 30000 | xargs touch",
+        &format!("mkdir {many}; cd {many}; seq -f 'a-name-that-is-rather-long-%g' 30000 | xargs touch"),
     )
     .await;
-    assert_eq!(sandbox.list("/tmp/many").await.unwrap().len(), 30_000);
-    text(&*sandbox, "cd /tmp/many; seq 170001 | xargs touch").await;
-    let message = file_error(sandbox.list("/tmp/many").await).0;
+    assert_eq!(sandbox.list(many).await.unwrap().len(), 30_000);
+    text(&*sandbox, &format!("cd {many}; seq 170001 | xargs touch")).await;
+    let message = file_error(sandbox.list(many).await).0;
     assert!(message.contains("more than 200000 entries"), "{message}");
 }
 
@@ -171,9 +172,11 @@ pub(crate) async fn uploads_that_cannot_be_are_errors(subject: &Subject) {
     let from = folder();
     assert_eq!(file_error(sandbox.upload(&from.path().join("none"), "/x").await).1, Some(libc::ENOENT));
     fs::write(from.path().join("name"), vec![1; 16 << 20]).unwrap();
-    assert_eq!(file_error(sandbox.upload(from.path(), "/work").await).1, Some(libc::ENOSPC));
+    let limited = if subject.enforces("disk") { "/work" } else { "/dev/shm/work" };
+    assert_eq!(file_error(sandbox.upload(from.path(), limited).await).1, Some(libc::ENOSPC));
     fs::write(from.path().join("name"), "").unwrap();
-    assert_eq!(file_error(sandbox.upload(from.path(), "/usr").await).1, Some(libc::EROFS));
+    let read_only = if subject.shows_the_host() { "/usr" } else { "/sys" };
+    assert_eq!(file_error(sandbox.upload(from.path(), read_only).await).1, Some(libc::EROFS));
     assert_eq!(file_error(sandbox.upload(from.path(), "/etc/passwd").await).1, Some(libc::EEXIST));
     text(&*sandbox, "mkdir -p /there/name").await;
     assert_eq!(file_error(sandbox.upload(from.path(), "/there").await).1, Some(libc::EISDIR));

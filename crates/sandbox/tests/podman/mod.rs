@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit};
@@ -26,11 +26,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FOLDERS: [&str; 11] =
     ["dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "var/tmp", "usr/lib"];
 const LINKS: [(&str, &str); 3] = [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib")];
-const PROGRAMS: [&str; 47] = [
-    "bash", "cat", "chmod", "chroot", "cp", "cut", "echo", "env", "false", "grep", "head", "hostname", "id",
-    "kill", "ln", "ls", "mkdir", "mkfifo", "mknod", "mount", "mv", "od", "pgrep", "printf", "ps", "pwd",
-    "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sleep", "sort", "stat", "tail", "touch", "tr",
-    "true", "truncate", "umount", "uname", "unshare", "wc", "whoami", "xargs", "yes",
+const PROGRAMS: [&str; 55] = [
+    "bash", "cat", "chmod", "chroot", "cmp", "cp", "cut", "echo", "env", "false", "find", "grep", "head",
+    "hostname", "id", "kill", "ln", "ls", "md5sum", "mkdir", "mkfifo", "mknod", "mount", "mv", "nice", "od",
+    "pgrep", "printf", "ps", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sleep", "sort",
+    "stat", "tail", "tee", "test", "timeout", "touch", "tr", "true", "truncate", "umount", "uname",
+    "unshare", "wc", "whoami", "xargs", "yes",
 ];
 /// More than Podman may hand on is refused by machines that limit it.
 const OPEN_FILES: u64 = 1024;
@@ -170,7 +171,16 @@ fn configure(folder: &Path) {
 /// Runs Podman's client against the service that this process was told of.
 pub(crate) fn podman(arguments: &[&str]) -> String {
     let socket = std::env::var_os(SOCKET).unwrap();
-    let output = remote(Path::new(&socket)).args(arguments).output().unwrap();
+    let run = || remote(Path::new(&socket)).args(arguments).output().unwrap();
+    // Its lists fail when what they tell of goes away meanwhile, as other tests make it.
+    let goes_away = |output: &Output| String::from_utf8_lossy(&output.stderr).contains("image not known");
+    let mut output = run();
+    for _ in 0..20 {
+        if !goes_away(&output) {
+            break;
+        }
+        output = run();
+    }
     assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }

@@ -39,7 +39,7 @@ impl Filter {
     }
 
     /// Confines this process, and everything it forks and becomes, for good. `no_new_privs` must be set.
-    pub(super) fn install(&self) -> Result<(), seccompiler::Error> {
+    pub(crate) fn install(&self) -> Result<(), seccompiler::Error> {
         seccompiler::apply_filter(&self.numbers)?;
         seccompiler::apply_filter(&self.arguments)
     }
