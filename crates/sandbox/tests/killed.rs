@@ -1,4 +1,4 @@
-//! An owner under load is killed at a hundred moments, and leaves nothing behind. Started by root, it runs once
+//! An owner under load is killed at a hundred moments, and leaves nothing behind; its store still verifies. Started by root, it runs once
 //! more as an ordinary user.
 
 #![expect(
@@ -19,14 +19,16 @@ use std::time::Duration;
 
 use support::{config, spec, traces_of, wait_until};
 use swegym_images::{Begin, LayerStore, Recipe};
-use swegym_sandbox::{Backend, ExecRequest, LocalBackend, SandboxSpec, Upper, clean_leftovers, layer_owner};
+use swegym_sandbox::{
+    Backend, ExecRequest, LocalBackend, SandboxSpec, SessionSpec, Upper, clean_leftovers, layer_owner,
+};
 
 /// Makes a test process an owner under load: its folder.
 const LOAD: &str = "SWEGYM_TEST_LOAD";
 const KILLS: u32 = 100;
-/// Owners are killed within this time of their first sandbox; by then each worker has been through its round
-/// a few times.
-const LIFE: Duration = Duration::from_millis(150);
+/// Owners are killed within this time of their first sandbox; by then each worker has been through its
+/// round a few times.
+const LIFE: Duration = Duration::from_millis(200);
 
 fn store(folder: &Path) -> LayerStore {
     LayerStore::open(folder.join("store"), layer_owner()).unwrap()
@@ -39,24 +41,25 @@ fn marker(folder: &Path) -> String {
 }
 
 /// Runs only as a process of `leave_nothing_when_killed`: workers that make sandboxes, leave processes in them,
-/// write, build layers and destroy, until killed.
+/// fork, hold sessions, build layers and destroy, until killed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn load() {
     let Some(folder) = std::env::var_os(LOAD).map(PathBuf::from) else { return };
     let backend = LocalBackend::start(&config(&folder.join("state"))).await.unwrap();
     let rounds = AtomicU64::new(0);
-    let worker = |worker: u32| {
-        let (backend, folder, rounds) = (&backend, &folder, &rounds);
-        async move {
-            loop {
-                let round = rounds.fetch_add(1, Ordering::Relaxed);
-                use_a_sandbox(backend, folder).await;
-                build_a_layer(backend, folder, &format!("{}-{worker}-{round}", std::process::id())).await;
-                fs::write(folder.join("began"), "").unwrap();
-            }
+    let user = || async {
+        loop {
+            use_a_sandbox(&backend, &folder).await;
+            fs::write(folder.join("began"), "").unwrap();
         }
     };
-    tokio::join!(worker(0), worker(1), worker(2));
+    let builder = async {
+        loop {
+            let round = rounds.fetch_add(1, Ordering::Relaxed);
+            build_a_layer(&backend, &folder, &format!("{}-{round}", std::process::id())).await;
+        }
+    };
+    tokio::join!(user(), user(), builder);
 }
 
 async fn use_a_sandbox(backend: &LocalBackend, folder: &Path) {
@@ -65,7 +68,11 @@ async fn use_a_sandbox(backend: &LocalBackend, folder: &Path) {
         format!("bash -c 'exec -a {} sleep 1000' > /dev/null 2>&1 & echo x > /tmp/file", marker(folder));
     let output = sandbox.exec(&ExecRequest::shell(script)).await.unwrap();
     assert!(output.success(), "{output:?}");
+    let fork = sandbox.fork().await.unwrap();
+    let session = fork.open_session(&SessionSpec::default()).await.unwrap();
+    session.run("sleep 1000 & cat /tmp/file", Duration::from_secs(20)).await.unwrap();
     sandbox.destroy().await.unwrap();
+    fork.destroy().await.unwrap();
 }
 
 async fn build_a_layer(backend: &LocalBackend, folder: &Path, name: &str) {
@@ -75,7 +82,8 @@ async fn build_a_layer(backend: &LocalBackend, folder: &Path, name: &str) {
     };
     let spec = SandboxSpec { upper: Upper::Folder(build.files()), ..spec() };
     let sandbox = backend.create(&spec).await.unwrap();
-    let output = sandbox.exec(&ExecRequest::shell("mkdir /opt; seq 1000 > /opt/a; seq 9 > /opt/b")).await;
+    let script = format!("mkdir /opt; seq 1000 > /opt/a; echo {name} > /opt/b");
+    let output = sandbox.exec(&ExecRequest::shell(script)).await;
     assert!(output.unwrap().success());
     sandbox.destroy().await.unwrap();
     build.commit().unwrap();
@@ -130,6 +138,8 @@ fn leave_nothing_when_killed() {
     let layers = fs::read_dir(folder.join("store/layers")).unwrap().count();
     println!("{KILLS} owners killed: {layers} layers whole, {unfinished} unfinished ones removed");
     assert!(layers > 0);
+    let verified = store.verify(false).unwrap();
+    assert!(verified.faults.is_empty(), "{verified:?}");
     assert_eq!(fs::read_dir(folder.join("store/building")).unwrap().count(), 0);
 }
 
