@@ -59,6 +59,9 @@ enum Bench {
         /// Rounds; each measures all, one after the other
         #[arg(long, default_value_t = 2000)]
         rounds: usize,
+        /// A Python interpreter that has the package `swe-rex`, to measure that too
+        #[arg(long)]
+        swerex: Option<std::path::PathBuf>,
     },
     /// `swegym quickstart` with a cold cache, and again with a warm one into a new folder
     Quickstart {
@@ -81,7 +84,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Docker(arguments) => docker::run(&arguments)?,
         Bench::Sandbox { rounds, seconds } => sandbox::run(rounds, seconds)?,
         Bench::Fork { rounds } => fork::run(rounds)?,
-        Bench::Session { rounds } => session::run(rounds)?,
+        Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
         Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,

@@ -25,7 +25,7 @@ use crate::local::channel::Channel;
 use crate::local::identity::Owner;
 use crate::local::leftovers::{Scratch, clean_leftovers};
 use crate::local::protocol::{GuestReply, Step};
-use crate::local::sandbox::LocalSandbox;
+use crate::local::sandbox::GuestSandbox;
 use crate::{Backend, Change, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long our program may take to call home once its container has started.
@@ -195,7 +195,7 @@ impl Shared {
         let (channel, mut first) = Channel::open(connection)?;
         let Source { known, config, changes, .. } = source;
         let keeper = Contained { container, known, spec: spec.clone(), inherited: changes };
-        let sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
+        let sandbox = GuestSandbox::new(channel, Arc::new(keeper), usage, config);
         match tokio::time::timeout(START_PATIENCE, first.reply()).await {
             Ok(Ok((GuestReply::Ready, _))) => Ok(Box::new(sandbox)),
             Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),

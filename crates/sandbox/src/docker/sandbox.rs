@@ -10,7 +10,7 @@ use super::changes::{after, changes};
 use super::container::Container;
 use super::daemon::call;
 use super::images::{ForkImage, Known};
-use crate::local::sandbox::{Keeper, LocalSandbox};
+use crate::local::sandbox::{GuestSandbox, Keeper};
 use crate::{Change, Sandbox, SandboxError, SandboxSpec};
 
 pub(super) struct Contained {
@@ -49,14 +49,14 @@ impl Keeper for Contained {
     /// As the daemon sees it: names that are not UTF-8 come changed, and a folder whose mode alone changed is not
     /// told when something in it changed too. What a fork has from its parent is what was told of that just
     /// before, so that a file which was written at that moment may be missing.
-    async fn changes(&self, _sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError> {
+    async fn changes(&self, _sandbox: &GuestSandbox) -> Result<Vec<Change>, SandboxError> {
         let api = &self.container.shared.daemon.api;
         let listed = call("list changed files", api.container_changes(&self.container.name)).await;
         let mounted: Vec<PathBuf> = self.spec.extra_binds.iter().map(|(_, path, _)| path.clone()).collect();
         Ok(after(&self.inherited, changes(listed?.unwrap_or_default(), &mounted)))
     }
 
-    async fn fork(&self, sandbox: &LocalSandbox) -> Result<Box<dyn Sandbox>, SandboxError> {
+    async fn fork(&self, sandbox: &GuestSandbox) -> Result<Box<dyn Sandbox>, SandboxError> {
         let changes = self.changes(sandbox).await?;
         let image = self.freeze().await?;
         let source = Source {
@@ -69,7 +69,7 @@ impl Keeper for Contained {
         self.container.shared.create_apart(self.spec.clone(), source).await
     }
 
-    async fn checkpoint(&self, _sandbox: &LocalSandbox, _folder: &Path) -> Result<(), SandboxError> {
+    async fn checkpoint(&self, _sandbox: &GuestSandbox, _folder: &Path) -> Result<(), SandboxError> {
         Err(SandboxError::Unsupported { action: "checkpoint the sandbox" })
     }
 }

@@ -22,7 +22,7 @@ use super::launched::Launched;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
 use super::proxy::{Policy, Proxy};
-use super::sandbox::LocalSandbox;
+use super::sandbox::GuestSandbox;
 use super::visit::Inherited;
 use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 
@@ -191,7 +191,7 @@ impl LauncherHandle {
         spec: &SandboxSpec,
         inherited: Inherited,
         family: Option<OwnedFd>,
-    ) -> Result<LocalSandbox, SandboxError> {
+    ) -> Result<GuestSandbox, SandboxError> {
         let policy = policy(&spec.network)?;
         let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = control_sockets()?;
@@ -203,7 +203,7 @@ impl LauncherHandle {
         // From here on dropping it destroys what there is of it.
         let keeper = Launched { id, launcher: Arc::clone(self), spec: spec.clone() };
         let config = spec.image.config.clone();
-        let mut sandbox = LocalSandbox::new(channel, Arc::new(keeper), usage, config);
+        let mut sandbox = GuestSandbox::new(channel, Arc::new(keeper), usage, config);
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {

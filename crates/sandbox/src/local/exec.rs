@@ -16,7 +16,7 @@ use super::capture::Capture;
 use super::cgroup::oom_kills;
 use super::channel::{Closed, Pending};
 use super::protocol::{Command, End, GuestReply, GuestRequest, Usage, memory_file};
-use super::sandbox::LocalSandbox;
+use super::sandbox::GuestSandbox;
 use crate::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, SandboxError};
 
 /// How long a sandbox may take to kill a command, before all of it is killed from outside.
@@ -24,7 +24,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes read at once; what a pipe holds by default.
 const CHUNK_BYTES: usize = 64 << 10;
 
-pub(super) async fn exec(sandbox: &LocalSandbox, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
+pub(super) async fn exec(sandbox: &GuestSandbox, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
     let started = Instant::now();
     let killed_before = oom_kills_of(sandbox);
     let mut streams = Streams::open(request)?;
@@ -49,7 +49,7 @@ pub(super) async fn exec(sandbox: &LocalSandbox, request: &ExecRequest) -> Resul
     Ok(ExecOutput { status, stdout, stderr, wall: started.elapsed(), cpu, peak_memory })
 }
 
-fn oom_kills_of(sandbox: &LocalSandbox) -> u64 {
+fn oom_kills_of(sandbox: &GuestSandbox) -> u64 {
     sandbox.usage.oom_counter.as_deref().map_or(0, oom_kills)
 }
 
@@ -69,7 +69,7 @@ fn start_error(request: &ExecRequest, message: String) -> SandboxError {
 
 /// Sends the command off, and closes our copies of its ends of the streams.
 async fn start(
-    sandbox: &LocalSandbox,
+    sandbox: &GuestSandbox,
     request: &ExecRequest,
     streams: &mut Streams,
 ) -> Result<Pending<GuestReply>, SandboxError> {
@@ -88,7 +88,7 @@ async fn start(
 
 /// A command that is killed when nobody waits for it any more.
 struct Running<'a> {
-    sandbox: &'a LocalSandbox,
+    sandbox: &'a GuestSandbox,
     pending: Pending<GuestReply>,
     ended: bool,
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::backend::LauncherHandle;
 use super::protocol::{LauncherReply, LauncherRequest};
-use super::sandbox::{Keeper, LocalSandbox};
+use super::sandbox::{GuestSandbox, Keeper};
 use crate::{Change, Sandbox, SandboxError, SandboxSpec};
 
 /// A sandbox that the launcher made.
@@ -32,15 +32,15 @@ impl Keeper for Launched {
         self.launcher.channel.notify(LauncherRequest::Destroy { sandbox: self.id });
     }
 
-    async fn changes(&self, sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError> {
+    async fn changes(&self, sandbox: &GuestSandbox) -> Result<Vec<Change>, SandboxError> {
         self.list_changes(sandbox).await
     }
 
-    async fn fork(&self, sandbox: &LocalSandbox) -> Result<Box<dyn Sandbox>, SandboxError> {
+    async fn fork(&self, sandbox: &GuestSandbox) -> Result<Box<dyn Sandbox>, SandboxError> {
         Ok(Box::new(self.make_fork(sandbox).await?))
     }
 
-    async fn checkpoint(&self, sandbox: &LocalSandbox, folder: &Path) -> Result<(), SandboxError> {
+    async fn checkpoint(&self, sandbox: &GuestSandbox, folder: &Path) -> Result<(), SandboxError> {
         self.write_checkpoint(sandbox, folder).await
     }
 }

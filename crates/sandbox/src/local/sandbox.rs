@@ -27,7 +27,7 @@ use crate::{
 const FILE_PATIENCE: Duration = Duration::from_secs(30);
 
 /// A sandbox with our init in it.
-pub(crate) struct LocalSandbox {
+pub(crate) struct GuestSandbox {
     pub(super) channel: Arc<Channel<GuestReply>>,
     keeper: Arc<dyn Keeper>,
     /// Where the kernel tells what the sandbox has used.
@@ -55,13 +55,13 @@ pub(crate) trait Keeper: Send + Sync {
     fn end_soon(&self);
 
     /// As [`Sandbox::changes`].
-    async fn changes(&self, sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError>;
+    async fn changes(&self, sandbox: &GuestSandbox) -> Result<Vec<Change>, SandboxError>;
 
     /// As [`Sandbox::fork`].
-    async fn fork(&self, sandbox: &LocalSandbox) -> Result<Box<dyn Sandbox>, SandboxError>;
+    async fn fork(&self, sandbox: &GuestSandbox) -> Result<Box<dyn Sandbox>, SandboxError>;
 
     /// As [`Sandbox::checkpoint`].
-    async fn checkpoint(&self, sandbox: &LocalSandbox, folder: &Path) -> Result<(), SandboxError>;
+    async fn checkpoint(&self, sandbox: &GuestSandbox, folder: &Path) -> Result<(), SandboxError>;
 }
 
 impl From<Closed> for SandboxError {
@@ -70,7 +70,7 @@ impl From<Closed> for SandboxError {
     }
 }
 
-impl LocalSandbox {
+impl GuestSandbox {
     pub(crate) fn new(
         channel: Channel<GuestReply>,
         keeper: Arc<dyn Keeper>,
@@ -145,7 +145,7 @@ impl LocalSandbox {
     }
 }
 
-impl Drop for LocalSandbox {
+impl Drop for GuestSandbox {
     fn drop(&mut self) {
         if !self.destroyed {
             self.keeper.end_soon();
@@ -154,7 +154,7 @@ impl Drop for LocalSandbox {
 }
 
 #[async_trait]
-impl Sandbox for LocalSandbox {
+impl Sandbox for GuestSandbox {
     async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
         exec::exec(self, request).await
     }

@@ -15,7 +15,7 @@ use super::channel::{Channel, Pending};
 use super::checkpoint::{About, Aside};
 use super::launched::Launched;
 use super::protocol::{GuestReply, GuestRequest, LauncherReply, LauncherRequest, SetupError, socket_pair};
-use super::sandbox::LocalSandbox;
+use super::sandbox::GuestSandbox;
 use super::visit::{self, ForkPlan, Inherited, Visit, VisitReply, read_changes};
 use crate::{Change, SandboxError, Upper};
 
@@ -23,7 +23,7 @@ use crate::{Change, SandboxError, Upper};
 const VISIT_PATIENCE: Duration = Duration::from_secs(visit::SECONDS as u64 + 10);
 
 impl Launched {
-    pub(super) async fn list_changes(&self, sandbox: &LocalSandbox) -> Result<Vec<Change>, SandboxError> {
+    pub(super) async fn list_changes(&self, sandbox: &GuestSandbox) -> Result<Vec<Change>, SandboxError> {
         let _visited = sandbox.visited.lock().await;
         let (reply, namespaces) = sandbox.channel.call(GuestRequest::Namespaces, &[]).await?;
         let GuestReply::Namespaces = reply else { return Err(SandboxError::Gone) };
@@ -42,7 +42,7 @@ impl Launched {
         }
     }
 
-    pub(super) async fn make_fork(&self, sandbox: &LocalSandbox) -> Result<LocalSandbox, SandboxError> {
+    pub(super) async fn make_fork(&self, sandbox: &GuestSandbox) -> Result<GuestSandbox, SandboxError> {
         let mut stopped = self.stop(sandbox).await?;
         let (reply, descriptors) = stopped.visit(Visit::Fork { quiet: stopped.quiet }, None).await?;
         let (plan, family) = match (reply, descriptors.into_iter().next()) {
@@ -68,7 +68,7 @@ impl Launched {
 
     pub(super) async fn write_checkpoint(
         &self,
-        sandbox: &LocalSandbox,
+        sandbox: &GuestSandbox,
         folder: &Path,
     ) -> Result<(), SandboxError> {
         let failed = |message: String| SandboxError::Checkpoint {
@@ -94,7 +94,7 @@ impl Launched {
     }
 
     /// Stops every process inside.
-    async fn stop<'a>(&'a self, sandbox: &'a LocalSandbox) -> Result<Stopped<'a>, SandboxError> {
+    async fn stop<'a>(&'a self, sandbox: &'a GuestSandbox) -> Result<Stopped<'a>, SandboxError> {
         let visited = Arc::clone(&sandbox.visited).lock_owned().await;
         let mut stopped = Stopped {
             launched: self,
@@ -174,7 +174,7 @@ impl Visitor {
 /// A sandbox whose processes stand still until this is dropped.
 struct Stopped<'a> {
     launched: &'a Launched,
-    sandbox: &'a LocalSandbox,
+    sandbox: &'a GuestSandbox,
     /// For visitors.
     namespaces: Vec<OwnedFd>,
     /// Whether there were no processes that mind a change of the root.

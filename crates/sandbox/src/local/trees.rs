@@ -13,7 +13,7 @@ use nix::unistd::pipe2;
 
 use super::archive::{self, PatientPipe, Rules, TreeError};
 use super::protocol::{GuestReply, GuestRequest};
-use super::sandbox::{LocalSandbox, file_error};
+use super::sandbox::{GuestSandbox, file_error};
 use crate::{FileEntry, FileStat, SandboxError, TreeLimits};
 
 /// How long a tree may take. A sandbox can stop the process that serves it.
@@ -21,21 +21,21 @@ const TREE_PATIENCE: Duration = Duration::from_secs(600);
 /// Permissions; set-id bits would be those of a stranger.
 const DOWNLOADED_MODES: u32 = 0o777;
 
-pub(super) async fn stat(sandbox: &LocalSandbox, path: &str) -> Result<FileStat, SandboxError> {
+pub(super) async fn stat(sandbox: &GuestSandbox, path: &str) -> Result<FileStat, SandboxError> {
     match sandbox.ask(GuestRequest::Stat { path: sandbox.absolute(path) }, &[]).await? {
         (Some(GuestReply::Stat(stat)), _) => Ok(stat.into()),
         (reply, _) => Err(file_error("look at", path, reply)),
     }
 }
 
-pub(super) async fn list(sandbox: &LocalSandbox, path: &str) -> Result<Vec<FileEntry>, SandboxError> {
+pub(super) async fn list(sandbox: &GuestSandbox, path: &str) -> Result<Vec<FileEntry>, SandboxError> {
     match sandbox.ask(GuestRequest::List { path: sandbox.absolute(path) }, &[]).await? {
         (Some(GuestReply::Listed(entries)), _) => Ok(entries.into_iter().map(FileEntry::from).collect()),
         (reply, _) => Err(file_error("list", path, reply)),
     }
 }
 
-pub(super) async fn upload(sandbox: &LocalSandbox, folder: &Path, path: &str) -> Result<(), SandboxError> {
+pub(super) async fn upload(sandbox: &GuestSandbox, folder: &Path, path: &str) -> Result<(), SandboxError> {
     let (theirs, ours) = pipe2(OFlag::O_CLOEXEC).map_err(io::Error::from)?;
     let request = GuestRequest::Unpack { path: sandbox.absolute(path) };
     let mut pending = sandbox.channel.request(request, &[theirs.as_fd()]).await?;
@@ -58,7 +58,7 @@ fn pack(folder: &Path, pipe: OwnedFd) -> Result<(), TreeError> {
 }
 
 pub(super) async fn download(
-    sandbox: &LocalSandbox,
+    sandbox: &GuestSandbox,
     path: &str,
     folder: &Path,
     limits: TreeLimits,

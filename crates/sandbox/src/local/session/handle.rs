@@ -18,7 +18,7 @@ use super::output::Output;
 use super::speech::Speech;
 use crate::local::channel::Channel;
 use crate::local::protocol::{GuestReply, GuestRequest, ShellCommand};
-use crate::local::sandbox::LocalSandbox;
+use crate::local::sandbox::GuestSandbox;
 use crate::local::sys;
 use crate::shell::{self, COMMAND_BYTES, Listener};
 use crate::{OutputLimit, SandboxError, SessionOutput, SessionStatus};
@@ -54,7 +54,7 @@ pub(super) struct Roots {
 }
 
 impl Roots {
-    pub(super) fn of(sandbox: &LocalSandbox) -> Self {
+    pub(super) fn of(sandbox: &GuestSandbox) -> Self {
         let switches = Arc::clone(&sandbox.root_switches);
         let seen = AtomicU64::new(switches.load(Ordering::Acquire));
         Self { visited: Arc::clone(&sandbox.visited), switches, seen }

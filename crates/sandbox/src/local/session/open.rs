@@ -16,7 +16,7 @@ use super::dialog::{Dialog, Over, Progress};
 use super::handle::{LocalSession, Parts, Roots};
 use super::speech::Speech;
 use crate::local::protocol::{Command, GuestReply, GuestRequest, ShellStreams};
-use crate::local::sandbox::LocalSandbox;
+use crate::local::sandbox::GuestSandbox;
 use crate::local::sys;
 use crate::shell::{ARGV, OUTPUT, REPORTS, STDIN};
 use crate::{SandboxError, SessionSpec, Terminal};
@@ -28,7 +28,7 @@ const TERM: (&str, &str) = ("TERM", "xterm-256color");
 
 /// Starts a shell and waits until it is ready.
 pub(in crate::local) async fn open(
-    sandbox: &LocalSandbox,
+    sandbox: &GuestSandbox,
     spec: &SessionSpec,
 ) -> Result<LocalSession, SandboxError> {
     let opened = Box::pin(async {
@@ -50,7 +50,7 @@ fn start_error(message: String) -> SandboxError {
     SandboxError::Start { program: ARGV[0].to_owned(), message }
 }
 
-async fn start(sandbox: &LocalSandbox, spec: &SessionSpec) -> Result<LocalSession, SandboxError> {
+async fn start(sandbox: &GuestSandbox, spec: &SessionSpec) -> Result<LocalSession, SandboxError> {
     let (ends, private) = match spec.terminal {
         Terminal::Pipes => (Ends::pipes()?, private_terminal(sandbox).await?),
         Terminal::Pty { rows, columns } => {
@@ -88,7 +88,7 @@ async fn start(sandbox: &LocalSandbox, spec: &SessionSpec) -> Result<LocalSessio
     Ok(LocalSession::new(parts, spec.output_limit))
 }
 
-fn command(sandbox: &LocalSandbox, spec: &SessionSpec) -> Command {
+fn command(sandbox: &GuestSandbox, spec: &SessionSpec) -> Command {
     let controls_terminal = matches!(spec.terminal, Terminal::Pty { .. });
     let mut env = sandbox.config.env.clone();
     env.extend(spec.env.clone());
@@ -146,7 +146,7 @@ type TerminalEnds = (OwnedFd, OwnedFd);
 
 /// Makes a terminal inside; says why where the sandbox has none.
 async fn make_terminal(
-    sandbox: &LocalSandbox,
+    sandbox: &GuestSandbox,
     rows: u16,
     columns: u16,
 ) -> Result<Result<TerminalEnds, String>, SandboxError> {
@@ -161,7 +161,7 @@ async fn make_terminal(
 /// A terminal that nothing but the shell has, and that nothing is written to. Without one an interactive bash
 /// complains, in the output of commands, whenever a command dies by a signal; it goes without if need be.
 async fn private_terminal(
-    sandbox: &LocalSandbox,
+    sandbox: &GuestSandbox,
 ) -> Result<Option<(Option<OwnedFd>, OwnedFd)>, SandboxError> {
     let made = make_terminal(sandbox, 0, 0).await?;
     Ok(made.ok().map(|(ours, theirs)| (Some(ours), theirs)))
