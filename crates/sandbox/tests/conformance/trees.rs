@@ -5,11 +5,13 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::time::{Duration, UNIX_EPOCH};
 
-use swegym_sandbox::{FileKind, Sandbox, SandboxError, TreeLimits};
+use swegym_sandbox::{ExecRequest, FileKind, Sandbox, SandboxError, TreeLimits};
 use tempfile::TempDir;
 
 use super::{Ability, Subject, sh, text};
 
+/// Until a command that was asked for certainly runs.
+const ATTACK_HEAD_START: Duration = Duration::from_millis(500);
 /// Long enough for any answer, short beside a process that never answers.
 const PATIENCE: Duration = Duration::from_secs(100);
 
@@ -253,10 +255,12 @@ pub(crate) async fn a_tree_makes_a_round_trip(subject: &Subject) {
 pub(crate) async fn stopped_helpers_hold_nobody_up(subject: &Subject) {
     let sandbox = subject.sandbox().await;
     text(&*sandbox, "mkdir /work; head -c 3000000 /dev/zero > /work/file").await;
-    let stopper = "while :; do kill -STOP -1; done";
-    text(&*sandbox, &format!("(setsid bash -c '{stopper}' > /dev/null 2>&1 &)")).await;
+    // It spares itself alone, so a shell that started it might never come to its end.
+    let stopper = ExecRequest::shell("while :; do kill -STOP -1; done").within(2 * PATIENCE);
+    let stopper = sandbox.exec(&stopper);
     let home = folder();
     let served = async {
+        tokio::time::sleep(ATTACK_HEAD_START).await;
         let stat = sandbox.stat("/work/file").await;
         let list = sandbox.list("/work").await;
         let download = sandbox.download("/work", &home.path().join("out"), TreeLimits::default()).await;
@@ -264,7 +268,10 @@ pub(crate) async fn stopped_helpers_hold_nobody_up(subject: &Subject) {
         [stat.err(), list.err(), download.err(), upload.err()]
     };
     // Whether they are served depends on who is faster; that they end does not.
-    let errors = tokio::time::timeout(PATIENCE, served).await.expect("everything was answered");
+    let errors = tokio::select! {
+        errors = tokio::time::timeout(PATIENCE, served) => errors.expect("everything was answered"),
+        ended = stopper => panic!("the attack ended: {:?}", ended.map(|output| output.status)),
+    };
     for error in errors.into_iter().flatten() {
         assert!(matches!(error, SandboxError::File { .. }), "{error:?}");
     }
