@@ -6,25 +6,28 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
 
-use super::{ForkPlan, Place, stack, switch};
+use super::{Answer, ForkPlan, Place, VisitReply, stack, switch};
 use crate::local::layout::{FAMILY, SKELETON, Stack, work};
 use crate::local::protocol::{SetupError, Step};
 use crate::local::sys;
 
-/// Returns what the fork is made from, and the family of the parent.
-pub(super) fn fork(quiet: bool, place: &Place) -> Result<(ForkPlan, OwnedFd), SetupError> {
+/// Answers with what the fork is made from, and the family of the parent.
+pub(super) fn fork(quiet: bool, place: &Place) -> Result<Answer, SetupError> {
     let stack = stack()?;
     let mut uppers = stack.in_family().step("find the layers")?;
     let in_use = uppers.pop();
+    let mut old_root = None;
     let mut plan = ForkPlan { uppers, copied: None, switched: false };
     if !is_untouched(stack).step("look at the writable layer")? {
-        plan.switched = quiet && may_switch(stack) && switch::switch(stack, place)?;
+        if quiet && may_switch(stack) {
+            old_root = switch::switch(stack, place)?;
+        }
+        plan.switched = old_root.is_some();
         if plan.switched {
             plan.uppers.extend(in_use);
         } else {
@@ -33,7 +36,7 @@ pub(super) fn fork(quiet: bool, place: &Place) -> Result<(ForkPlan, OwnedFd), Se
     }
     let attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV;
     let family = sys::clone_tree(Path::new(FAMILY), true, attributes).step("clone the layers")?;
-    Ok((plan, family))
+    Ok(Answer { reply: VisitReply::Forked(plan), descriptor: Some(family), held: old_root })
 }
 
 /// Whether nothing was written since the writable layer was made. A fork does not need it then, and whatever

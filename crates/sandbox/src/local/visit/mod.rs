@@ -48,8 +48,8 @@ pub(super) fn run(visit: &Visit, descriptors: Vec<OwnedFd>, privileged: bool, la
         let mut descriptors = descriptors.into_iter();
         if let Some(owner) = descriptors.next() {
             let answered = match answer(visit, descriptors, privileged, launcher) {
-                Ok((reply, descriptor)) => tell(&owner, reply, descriptor),
-                Err(error) => tell(&owner, VisitReply::Failed(error), None),
+                Ok(answer) => tell(&owner, &answer.reply, answer.descriptor.as_ref()).map(|()| answer.held),
+                Err(error) => tell(&owner, &VisitReply::Failed(error), None).map(|()| None),
             };
             sys::exit_now(i32::from(answered.is_err()));
         }
@@ -57,19 +57,32 @@ pub(super) fn run(visit: &Visit, descriptors: Vec<OwnedFd>, privileged: bool, la
     sys::exit_now(1)
 }
 
-fn tell(owner: &OwnedFd, body: VisitReply, descriptor: Option<OwnedFd>) -> std::io::Result<()> {
-    let descriptors: Vec<BorrowedFd<'_>> = descriptor.iter().map(OwnedFd::as_fd).collect();
+fn tell(owner: &OwnedFd, body: &VisitReply, descriptor: Option<&OwnedFd>) -> std::io::Result<()> {
+    let descriptors: Vec<BorrowedFd<'_>> = descriptor.into_iter().map(OwnedFd::as_fd).collect();
     send(owner.as_fd(), &Envelope { id: 0, body }, &descriptors, MsgFlags::empty())
 }
 
-type Answer = Result<(VisitReply, Option<OwnedFd>), SetupError>;
+/// What the owner is told.
+struct Answer {
+    reply: VisitReply,
+    /// Goes with the reply.
+    descriptor: Option<OwnedFd>,
+    /// Let go of only after the reply.
+    held: Option<OwnedFd>,
+}
+
+impl Answer {
+    fn new(reply: VisitReply, descriptor: Option<OwnedFd>) -> Self {
+        Self { reply, descriptor, held: None }
+    }
+}
 
 fn answer(
     visit: &Visit,
     mut descriptors: impl Iterator<Item = OwnedFd>,
     privileged: bool,
     launcher: Pid,
-) -> Answer {
+) -> Result<Answer, SetupError> {
     let mut next = || descriptors.next().ok_or("it did not come").step("receive a descriptor");
     let (mounts, users) = (next()?, next()?);
     super::init::detach()?;
@@ -81,15 +94,12 @@ fn answer(
     }
     nix::unistd::alarm::set(SECONDS);
     match visit {
-        Visit::Fork { quiet } => {
-            let (plan, family) = fork::fork(*quiet, &place)?;
-            Ok((VisitReply::Forked(plan), Some(family)))
-        }
-        Visit::Changes => Ok((VisitReply::Compared, Some(changes::list(&place)?.into()))),
+        Visit::Fork { quiet } => fork::fork(*quiet, &place),
+        Visit::Changes => Ok(Answer::new(VisitReply::Compared, Some(changes::list(&place)?.into()))),
         Visit::Checkpoint => {
             let target = next()?;
             let uppers = checkpoint::write(&target, privileged)?;
-            Ok((VisitReply::Written { uppers }, None))
+            Ok(Answer::new(VisitReply::Written { uppers }, None))
         }
     }
 }

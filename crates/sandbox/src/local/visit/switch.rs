@@ -20,12 +20,16 @@ use crate::local::layout::{NEXT, ROOT, Stack, overlay_options, upper, work};
 use crate::local::protocol::{SetupError, Step};
 use crate::local::sys;
 
-/// Returns whether the switch was made: it is not while something is open for writing. Processes whose root or
-/// working directory is the root get the new one; those in other folders must go there again by their path.
-pub(super) fn switch(stack: Stack, place: &Place) -> Result<bool, SetupError> {
+/// Returns the old root, or nothing where the switch was not made because something is open for writing. Processes
+/// whose root or working directory is the root get the new one; those in other folders must go there again by
+/// their path.
+///
+/// The kernel forgets all files of the old root when the last reference to it goes, which takes its time: the
+/// caller should have nobody wait for that.
+pub(super) fn switch(stack: Stack, place: &Place) -> Result<Option<OwnedFd>, SetupError> {
     let old = open_point(ROOT).step("open the root")?;
     match sys::set_read_only(old.as_fd(), true) {
-        Err(Errno::EBUSY) => return Ok(false),
+        Err(Errno::EBUSY) => return Ok(None),
         done => done.step("make the old root read-only")?,
     }
     let switched = make_next(stack, place.privileged).and_then(|()| replace(&old, place)).inspect_err(|_| {
@@ -35,7 +39,7 @@ pub(super) fn switch(stack: Stack, place: &Place) -> Result<bool, SetupError> {
     });
     // The working directory may have become the old root, or the new one.
     place.go_to_tmpfs()?;
-    switched.map(|()| true)
+    switched.map(|()| Some(old))
 }
 
 fn open_point(path: &str) -> nix::Result<OwnedFd> {
