@@ -28,7 +28,7 @@ impl fmt::Display for Disk {
 pub(super) fn disks_of(spec: &CreateSpec) -> io::Result<BTreeSet<Disk>> {
     let extra = spec.extra_binds.iter().map(|(source, _, _)| source);
     let upper = spec.upper.iter().map(|(upper, _)| upper);
-    let paths = spec.layers.iter().chain(&spec.binds).chain(extra).chain(upper);
+    let paths = spec.layers.iter().chain(&spec.binds).chain(extra).chain(upper).chain(&spec.disk);
     let mountinfo = fs::read_to_string("/proc/self/mountinfo")?;
     let mut disks = BTreeSet::new();
     for device in paths.map(fs::metadata).collect::<io::Result<Vec<_>>>()? {
