@@ -6,12 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::json;
-use swegym_images::{Image, ImageConfig};
-use swegym_sandbox::{
-    Backend, ExecRequest, Limits, LocalBackend, LocalConfig, Network, Sandbox, SandboxSpec, Upper, host_base,
-    host_package_masks,
-};
+use swegym_sandbox::{Backend, ExecRequest, LocalBackend, LocalConfig, Sandbox};
 
+use crate::sandbox::spec;
 use crate::{LAUNCHER, percentile};
 
 /// Trees of 100 MB, and the script that makes them in the working directory.
@@ -82,18 +79,6 @@ async fn bash(sandbox: &dyn Sandbox, script: &str) -> anyhow::Result<()> {
     let output = sandbox.exec(&ExecRequest::shell(script).merged()).await?;
     ensure!(output.success(), "run `{script}`: {:?}: {}", output.status, output.stdout.to_text());
     Ok(())
-}
-
-fn spec() -> SandboxSpec {
-    let env = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
-    let config = ImageConfig { env, workdir: "/".into(), binds: host_base(), masks: host_package_masks() };
-    SandboxSpec {
-        image: Image { config, ..Image::default() },
-        upper: Upper::Memory,
-        limits: Limits::default(),
-        network: Network::None,
-        extra_binds: Vec::new(),
-    }
 }
 
 /// The same tree outside of any sandbox, in memory too.

@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
-use swegym_images::{Image, ImageConfig};
 use swegym_sandbox::{
-    Backend, Limits, LocalBackend, LocalConfig, Network, Sandbox, SandboxSpec, Session, SessionSpec,
-    SessionStatus, Terminal, Upper, host_base, host_package_masks,
+    Backend, LocalBackend, LocalConfig, Sandbox, Session, SessionSpec, SessionStatus, Terminal,
 };
 
+use crate::sandbox::spec;
 use crate::{LAUNCHER, percentile};
 
 /// How long a command may take.
@@ -72,18 +71,6 @@ async fn measure(config: &LocalConfig, rounds: usize, swerex: Option<&Path>) -> 
 
 fn percentiles(samples: &mut [Duration]) -> Value {
     json!({ "p10": percentile(samples, 10), "p50": percentile(samples, 50), "p90": percentile(samples, 90) })
-}
-
-fn spec() -> SandboxSpec {
-    let env = [("PATH".to_owned(), "/usr/bin:/bin".to_owned())].into();
-    let config = ImageConfig { env, workdir: "/".into(), binds: host_base(), masks: host_package_masks() };
-    SandboxSpec {
-        image: Image { config, ..Image::default() },
-        upper: Upper::Memory,
-        limits: Limits::default(),
-        network: Network::None,
-        extra_binds: Vec::new(),
-    }
 }
 
 async fn open(sandbox: &dyn Sandbox, terminal: Terminal) -> anyhow::Result<Box<dyn Session>> {
