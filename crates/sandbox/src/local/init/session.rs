@@ -60,13 +60,15 @@ fn interrupt_often(shell: Pid) {
 }
 
 /// Does what Ctrl-C does on a terminal: interrupts the shell, and of the command what has not left its session.
+///
+/// A terminal interrupts all at once. Here parents come before their children, and of siblings the last comes first:
+/// it is the one whose end is the end of a pipeline, and it must not see the end of its input before.
 pub(super) fn interrupt(supervisor: Pid, command: ShellCommand) {
-    let found = descendants(supervisor);
-    let of_session = found.iter().filter(|(_, stat)| stat.session == command.shell);
-    for (pid, _) in of_session {
-        if pid.as_raw() == command.shell || is_newer(*pid, command.tag) {
-            signal(*pid, Signal::SIGINT);
-        }
+    let is_target = |pid| pid == Pid::from_raw(command.shell) || is_newer(pid, command.tag);
+    let mut found = descendants(supervisor);
+    found.retain(|(pid, stat)| stat.session == command.shell && is_target(*pid));
+    for siblings in found.chunk_by(|(_, one), (_, other)| one.parent == other.parent) {
+        siblings.iter().rev().for_each(|(pid, _)| signal(*pid, Signal::SIGINT));
     }
 }
 
