@@ -1,0 +1,29 @@
+//! Says where two values differ.
+
+use serde_json::Value;
+
+/// Longest text of a value in a difference, in characters.
+const SHOWN: usize = 300;
+
+/// Compares what ours gives with what is recorded; `what` names the value.
+pub(crate) fn same(what: &str, ours: &Value, recorded: &Value) -> Result<(), String> {
+    if ours == recorded {
+        return Ok(());
+    }
+    if let (Value::Object(ours), Value::Object(recorded)) = (ours, recorded) {
+        for key in recorded.keys().chain(ours.keys()) {
+            let value = |map: &serde_json::Map<String, Value>| map.get(key).cloned().unwrap_or(Value::Null);
+            same(&format!("{what}.{key}"), &value(ours), &value(recorded))?;
+        }
+        return Ok(());
+    }
+    Err(format!("{what}: ours {} recorded {}", shown(ours), shown(recorded)))
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
