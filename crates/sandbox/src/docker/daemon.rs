@@ -9,6 +9,7 @@ use bollard::models::{ImageInspect, SystemInfo};
 use bollard::query_parameters::{InspectContainerOptions, RemoveContainerOptions, RemoveImageOptions};
 use bollard::{API_DEFAULT_VERSION, Docker};
 use tokio::net::UnixStream;
+use tokio::sync::Mutex;
 
 use crate::SandboxError;
 
@@ -22,6 +23,10 @@ const REMOVAL_PATIENCE: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(10);
 /// Oldest API that has everything used here: Docker 20.10, Podman 3.
 const OLDEST_API: (usize, usize) = (1, 40);
+
+/// One image is made or removed at a time: Podman builds an image on a layer of the same content that another one
+/// has, and then does not find it where that one is removed meanwhile.
+pub(super) static IMAGE_CHANGES: Mutex<()> = Mutex::const_new(());
 
 const NOT_FOUND: u16 = 404;
 const ROOT: u32 = 0;
@@ -93,6 +98,7 @@ impl Daemon {
 
     /// Removes an image that no container uses any more.
     pub(super) async fn remove_image(&self, image: &str) -> Result<(), SandboxError> {
+        let _alone = IMAGE_CHANGES.lock().await;
         let options = RemoveImageOptions { force: true, ..RemoveImageOptions::default() };
         let removed = self.api.remove_image(image, Some(options), None);
         match tokio::time::timeout(CALL_PATIENCE, removed).await {

@@ -9,7 +9,7 @@ use bollard::query_parameters::{CommitContainerOptions, CreateImageOptions};
 use futures_util::StreamExt;
 use swegym_images::ImageConfig;
 
-use super::daemon::{Daemon, call, said};
+use super::daemon::{Daemon, IMAGE_CHANGES, call, said};
 use crate::SandboxError;
 
 /// How long pulling an image may take.
@@ -19,7 +19,9 @@ const REFERENCE_BYTES: usize = 512;
 /// Repository of the images that forks are made from.
 const FORKS: &str = "localhost/swegym-fork";
 /// How often a container is copied again when the daemon loses one of its layers.
-const COMMIT_RETRIES: usize = 3;
+const COMMIT_RETRIES: u32 = 8;
+/// Before the first time; the others wait as much longer as they come later.
+const COMMIT_PAUSE: Duration = Duration::from_millis(50);
 /// How an image names its root user.
 const ROOTS: [&str; 5] = ["", "0", "root", "0:0", "root:root"];
 
@@ -200,11 +202,13 @@ impl ForkImage {
             let committed = daemon.api.commit_container(options(pause), ContainerConfig::default());
             call("copy the files of a container", committed)
         };
+        let _alone = IMAGE_CHANGES.lock().await;
         let mut made = commit(true).await;
-        for _ in 0..COMMIT_RETRIES {
+        for retry in 1..=COMMIT_RETRIES {
             // Podman takes a layer for known that goes with another image meanwhile.
             match &made {
                 Err(SandboxError::Daemon { message, .. }) if message.contains("layer not known") => {
+                    tokio::time::sleep(COMMIT_PAUSE * retry).await;
                     made = commit(true).await;
                 }
                 _ => break,

@@ -34,8 +34,8 @@ use super::undertaker::{Mounts, Undertaker};
 use super::visit::{self, Inherited, Visit};
 
 /// Time without a request after which blanks are made: earlier, they would take the processor from sandboxes that
-/// are being used. In milliseconds.
-const IDLE_MILLIS: u8 = 3;
+/// are being used for a moment only. In milliseconds.
+const IDLE_MILLIS: u8 = 10;
 
 /// Runs the launcher; its owner is at the other end of standard input. The calling process must have one thread.
 pub fn launcher_main() -> ExitCode {
@@ -346,7 +346,6 @@ impl Launcher {
         let Some(running) = self.running.remove(&pid) else {
             return;
         };
-        running.groups.remove();
         if let (Some(undertaker), Some(mounts)) = (&self.undertaker, running.mounts) {
             undertaker.take(mounts);
         }
@@ -355,6 +354,8 @@ impl Launcher {
         }
         let disks: Vec<DiskFolder> = running.disks.into_iter().filter_map(Rc::into_inner).collect();
         self.remove_disks(&disks, running.destroyed_by);
+        // The kernel takes its time, and nobody can use empty groups: no reason to wait for it.
+        running.groups.remove();
     }
 
     /// Removes folders in a process of its own: they may hold any number of files.

@@ -124,8 +124,11 @@ pub(crate) enum GuestRequest {
         command: ShellCommand,
         runs: bool,
     },
-    /// Interrupt the command of a shell session that has no terminal.
-    Interrupt(ShellCommand),
+    /// Interrupt the command of a shell session once it has begun; on a terminal, only wait until it has.
+    Interrupt {
+        command: ShellCommand,
+        has_terminal: bool,
+    },
     /// Make a terminal; both of its ends come back.
     OpenTerminal {
         rows: u16,

@@ -204,10 +204,9 @@ pub(crate) async fn a_fork_that_nobody_waits_for_does_no_harm(subject: &Subject)
         assert_eq!(text(&*child, "wc -l < /root/log; ls /root").await, format!("{lines}\nlog\n"));
         text(&*parent, "sleep 3107 > /dev/null 2>&1 &").await;
     }
-    assert_eq!(
-        text(&*parent, "pgrep -c sleep; grep -c '^State:.S' /proc/$(pgrep -o sleep)/status").await,
-        "2\n1\n"
-    );
+    let both_sleep = "\
+until [ $(pgrep -c sleep) = 2 ]; do :; done; grep -c '^State:.S' /proc/$(pgrep -o sleep)/status";
+    assert_eq!(text(&*parent, both_sleep).await, "1\n");
 }
 
 pub(crate) async fn forks_of_forks_go_on_for_long(subject: &Subject) {
@@ -624,11 +623,12 @@ pub(crate) async fn a_session_goes_on_after_a_fork(subject: &Subject) {
 pub(crate) async fn a_session_that_runs_a_command_may_be_forked(subject: &Subject) {
     let parent = subject.sandbox().await;
     let session = parent.open_session(&SessionSpec::default()).await.unwrap();
-    let script = "cd /tmp; echo before > file; sleep 1; echo after > file";
+    let script = "cd /tmp; echo before > file; until [ -e go ]; do sleep 0.01; done; echo after > file";
     let running = session.run(script, Duration::from_millis(300)).await.unwrap();
     assert_eq!(running.status, SessionStatus::Running);
     let fork = parent.fork().await.unwrap();
     assert_eq!(fork.read_file("/tmp/file", 99).await.unwrap(), b"before\n");
+    parent.write_file("/tmp/go", b"").await.unwrap();
     let done = session.poll(Duration::from_secs(20)).await.unwrap();
     assert!(matches!(done.status, SessionStatus::Done { exit_code: 0, .. }), "{done:?}");
     assert_eq!(parent.read_file("/tmp/file", 99).await.unwrap(), b"after\n");

@@ -7,7 +7,8 @@ use swegym_sandbox::{ExecRequest, ExecStatus, Sandbox};
 use super::{Subject, sh, text};
 
 /// Whether the image has a program; prints that the case is skipped when not.
-async fn has(sandbox: &dyn Sandbox, program: &str) -> bool {
+/// Whether the image has a program; says so where it has not.
+pub(super) async fn has(sandbox: &dyn Sandbox, program: &str) -> bool {
     let found = sh(sandbox, &format!("command -v {program}")).await.success();
     if !found {
         println!("skipped: no `{program}` in the image");

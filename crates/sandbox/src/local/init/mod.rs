@@ -26,6 +26,7 @@ use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::socket::{AddressFamily, MsgFlags, SockFlag, SockType, socket};
 use nix::sys::stat::Mode;
@@ -39,6 +40,8 @@ pub(crate) use landlock::{Support as LandlockSupport, support as landlock_suppor
 pub(crate) use mounts::STEP_OVERLAY;
 pub(crate) use mounts::STEP_PROC;
 pub(crate) use seccomp::Filter;
+
+const STEP_FILTER: &str = "install the filter of system calls";
 
 /// What a sandbox needs to know of the launcher that forks it.
 pub(crate) struct Surroundings<'a> {
@@ -128,6 +131,9 @@ fn begin(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<Beginning
         true => Some(privileges::make_user_namespace(Path::new("proc")).step("map user ids")?),
         false => None,
     };
+    prctl::set_no_new_privs().step("set no_new_privs")?;
+    // Installing a filter takes as long as mounting a file tree, so what can be done ahead is.
+    surroundings.filter.map_or(Ok(()), Filter::install_arguments).step(STEP_FILTER)?;
     Ok(Beginnings { oom_score, root, listener, user_namespace })
 }
 
@@ -152,7 +158,7 @@ fn finish(
     privileges::give_up(&sysctls)?;
     landlock::confine().step("enter a Landlock domain")?;
     // The last step: what came before needs calls that it refuses.
-    surroundings.filter.map_or(Ok(()), Filter::install).step("install the filter of system calls")?;
+    surroundings.filter.map_or(Ok(()), Filter::install_numbers).step(STEP_FILTER)?;
     Ok((Held { oom_score: beginnings.oom_score, namespaces }, beginnings.listener))
 }
 

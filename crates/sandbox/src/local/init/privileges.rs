@@ -73,7 +73,6 @@ pub(super) fn give_up(sysctls: &OwnedFd) -> Result<(), SetupError> {
     forbid_user_namespaces(sysctls).step("forbid user namespaces")?;
     sys::leave_session_keyring();
     umask(Mode::from_bits_truncate(0o022));
-    prctl::set_no_new_privs().step("set no_new_privs")?;
     sys::drop_capabilities().step("drop capabilities")?;
     // Both are reset by a change of ids, so they come last. A process that can be dumped can be traced by any
     // other of its user, which inside all are.

@@ -40,8 +40,19 @@ impl Filter {
 
     /// Confines this process, and everything it forks and becomes, for good. `no_new_privs` must be set.
     pub(crate) fn install(&self) -> Result<(), seccompiler::Error> {
-        seccompiler::apply_filter(&self.numbers)?;
+        self.install_arguments()?;
+        self.install_numbers()
+    }
+
+    /// Begins to confine this process, and everything it forks and becomes, for good. Nothing is refused yet that
+    /// setting up a file tree and giving up privileges needs, but new namespaces are.
+    pub(crate) fn install_arguments(&self) -> Result<(), seccompiler::Error> {
         seccompiler::apply_filter(&self.arguments)
+    }
+
+    /// Completes it.
+    pub(crate) fn install_numbers(&self) -> Result<(), seccompiler::Error> {
+        seccompiler::apply_filter(&self.numbers)
     }
 }
 

@@ -114,9 +114,12 @@ impl Init {
                 let complete = self.supervisor(command.exec).is_none_or(kill);
                 self.client(id).reply(GuestReply::Killed { complete }, &[]);
             }
-            GuestRequest::Interrupt(command) => {
+            GuestRequest::Interrupt { command, has_terminal } => {
                 if let Some(supervisor) = self.supervisor(command.exec) {
-                    session::interrupt(supervisor, command);
+                    session::await_beginning(command);
+                    if !has_terminal {
+                        session::interrupt(supervisor, command);
+                    }
                 }
                 self.client(id).reply(GuestReply::Interrupted, &[]);
             }

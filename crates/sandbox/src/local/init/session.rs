@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
@@ -57,6 +57,25 @@ fn interrupt_often(shell: Pid) {
         signal(shell, Signal::SIGINT);
         std::thread::sleep(INTERRUPT_PAUSE);
     }
+}
+
+/// How long a shell is waited for that has read a command and not begun it, and between two looks.
+const BEGINNING: Duration = Duration::from_millis(200);
+const LOOK_PAUSE: Duration = Duration::from_micros(200);
+
+/// Waits until the command has begun. An interrupt before that makes bash drop what it has parsed of the line, and
+/// take the rest for another command. What has ended meanwhile does not begin: hence the limit.
+pub(super) fn await_beginning(command: ShellCommand) {
+    let give_up = Instant::now() + BEGINNING;
+    while reads_commands(command.shell) && Instant::now() < give_up {
+        std::thread::sleep(LOOK_PAUSE);
+    }
+}
+
+/// Whether standard input is the socket that commands come from: while one runs, it is the command's own.
+fn reads_commands(shell: i32) -> bool {
+    let input = fs::read_link(format!("/proc/{shell}/fd/0"));
+    input.is_ok_and(|input| input.as_os_str().as_encoded_bytes().starts_with(b"socket:"))
 }
 
 /// Does what Ctrl-C does on a terminal: interrupts the shell, and of the command what has not left its session.

@@ -201,11 +201,12 @@ impl LocalSession {
 
     pub(super) async fn interrupt_command(&self, command: u64) -> Result<(), SandboxError> {
         self.speech.be_read().await;
+        let has_terminal = self.terminal.is_some();
+        let request = GuestRequest::Interrupt { command: self.target(command), has_terminal };
+        self.channel.call(request, &[]).await?;
         if let Some(terminal) = &self.terminal {
             // A shell that has just ended takes its terminal along.
             let _ = sys::interrupt_foreground(terminal.get_ref().as_fd());
-        } else {
-            self.channel.call(GuestRequest::Interrupt(self.target(command)), &[]).await?;
         }
         self.speech.ask();
         Ok(())

@@ -67,14 +67,12 @@ impl Speech {
     }
 
     /// Waits until the command has been read. An interrupt before that would make bash drop what it has, and
-    /// take the rest for another command.
+    /// take the rest for another command. It is one thing to have read the last of it, another to have begun.
     pub(super) async fn be_read(&self) {
         let read = async {
             while !self.was_read() {
                 tokio::time::sleep(PAUSE).await;
             }
-            // It is one thing to have read the last of it, another to have begun.
-            tokio::time::sleep(PAUSE).await;
         };
         let _ = tokio::time::timeout(READING, read).await;
     }
