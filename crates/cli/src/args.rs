@@ -1,12 +1,14 @@
 //! The command line as it is typed. What it means is worked out in `settings` and the commands.
 
 mod images;
+mod sandbox;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use images::{BuildArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 
 /// Turn real software tasks into training environments for coding agents
 #[derive(Debug, Parser)]
@@ -89,6 +91,10 @@ pub(crate) struct RolloutArgs {
     /// Seconds after which a rollout ends
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+    /// Let the agent's commands reach this host, by HTTP and HTTPS through a proxy (repeatable): a name, `*.name`
+    /// or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allow_host: Vec<String>,
 }
 
 /// Flags of `eval`.
@@ -107,9 +113,9 @@ pub(crate) struct SetArgs {
     /// Instances: SWE-Gym or SWE-bench rows, JSONL or a JSON list
     #[arg(short, long = "instance", required = true, value_name = "FILE")]
     pub(crate) instances: Vec<PathBuf>,
-    /// Folder of git repositories: `owner__name` or `owner/name`, bare or not
+    /// Folder of git repositories that images are built from: `owner__name` or `owner/name`, bare or not
     #[arg(long, value_name = "DIR")]
-    pub(crate) repos: PathBuf,
+    pub(crate) repos: Option<PathBuf>,
     /// Environment specs (JSON: repository -> version -> spec)
     #[arg(long, value_name = "FILE")]
     pub(crate) specs: PathBuf,
@@ -135,6 +141,8 @@ pub(crate) struct InstanceArgs {
     /// Seconds that the tests of one instance may take
     #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     pub(crate) eval_timeout: u64,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
 }
 
 /// A model behind an OpenAI-compatible endpoint. The key comes from `OPENAI_API_KEY` and from nowhere else.

@@ -16,9 +16,19 @@ use clap::Parser;
 /// First argument of the process that makes sandboxes: this program again, as their guest side.
 const LAUNCHER: &str = "__sandbox-launcher";
 
+/// First argument of process 1 of a container, this program again; the second is the working directory.
+const GUEST: &str = "__sandbox-guest";
+
 fn main() -> ExitCode {
-    if std::env::args_os().nth(1).is_some_and(|argument| argument == LAUNCHER) {
-        return swegym_sandbox::launcher_main();
+    let mut arguments = std::env::args_os().skip(1);
+    match arguments.next() {
+        Some(first) if first == LAUNCHER => return swegym_sandbox::launcher_main(),
+        Some(first) if first == GUEST => {
+            let workdir = arguments.next().unwrap_or_else(|| "/".into());
+            // Nobody reads what it could say: its owner learns from the silence.
+            return swegym_sandbox::guest_main(workdir.as_ref()).unwrap_or(ExitCode::FAILURE);
+        }
+        _ => {}
     }
     let arguments = args::Cli::parse();
     let printer = printer::Printer::new(arguments.quiet);

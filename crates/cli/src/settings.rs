@@ -21,6 +21,8 @@ pub(crate) const API_KEY: &str = "OPENAI_API_KEY";
 const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Folder of Docker's configuration, which holds credentials for registries. `DOCKER_CONFIG`.
 const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Address of a container daemon's socket, by Docker's custom. `DOCKER_HOST`.
+const DOCKER_HOST: &str = "DOCKER_HOST";
 /// Variables that name a package index, first one first.
 const INDEX: [&str; 3] = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
 /// Variables that package installers get, besides the index.
@@ -63,6 +65,21 @@ pub(crate) fn registry_credentials() -> Option<PathBuf> {
         .into_iter()
         .flatten()
         .find(|path| path.is_file())
+}
+
+/// The socket of a container daemon: `DOCKER_HOST`, else the first that is there of Docker's and of Podman's, the
+/// user's own before root's.
+pub(crate) fn docker_socket() -> Option<String> {
+    if let Some(address) = variable(DOCKER_HOST) {
+        return Some(address);
+    }
+    let of_user = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let of_user = ["docker.sock", "podman/podman.sock"]
+        .into_iter()
+        .filter_map(|name| of_user.as_ref().map(|folder| folder.join(name)));
+    let of_root = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);
+    let found = of_user.chain(of_root).find(|path| path.exists())?;
+    Some(found.to_string_lossy().into_owned())
 }
 
 /// How package installers reach the network.

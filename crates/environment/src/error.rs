@@ -29,6 +29,9 @@ pub enum EnvironmentError {
         /// Versions of the repository that have one.
         known: Vec<String>,
     },
+    /// A published image cannot be had.
+    #[error(transparent)]
+    Image(#[from] swegym_images::oci::OciError),
     /// No package index is known.
     #[error("find a package index: {message}")]
     NoIndex {
@@ -135,6 +138,7 @@ impl From<&EnvironmentError> for Failure {
             EnvironmentError::Repository { .. } => ("image_repository", false),
             EnvironmentError::Fetch { .. } | EnvironmentError::NoIndex { .. } => ("image_fetch", true),
             EnvironmentError::Store(_) | EnvironmentError::Io { .. } => ("image_store", true),
+            EnvironmentError::Image(_) => ("image_pull", true),
             _ => ("image_build", false),
         };
         let mut message = format!("failed to {error}");

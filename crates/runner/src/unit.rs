@@ -42,6 +42,8 @@ pub struct Workshop {
     pub images: Arc<dyn Images>,
     /// Makes patches.
     pub solver: Arc<dyn Solver>,
+    /// What the sandboxes that patches are made in reach. Those that they are evaluated in reach nothing.
+    pub network: Network,
     /// Limits.
     pub limits: Limits,
 }
@@ -81,12 +83,17 @@ struct Draft {
 struct Place(Option<Box<dyn Sandbox>>);
 
 impl Place {
-    async fn enter(&mut self, workshop: &Workshop, image: &Image) -> Result<&dyn Sandbox, Failure> {
+    async fn enter(
+        &mut self,
+        workshop: &Workshop,
+        image: &Image,
+        network: Network,
+    ) -> Result<&dyn Sandbox, Failure> {
         let spec = SandboxSpec {
             image: image.clone(),
             upper: Upper::Memory,
             limits: workshop.limits.sandbox,
-            network: Network::None,
+            network,
             extra_binds: Vec::new(),
         };
         let sandbox = workshop.backend.create(&spec).await.map_err(|error| Failure::from(&error))?;
@@ -169,7 +176,7 @@ impl Unit {
         // It may have cost much, so it is kept, whatever becomes of its evaluation.
         let patch = &draft.solution.insert(solution).patch;
         let begin = Instant::now();
-        let sandbox = draft.place.enter(&self.workshop, &image).await?;
+        let sandbox = draft.place.enter(&self.workshop, &image, Network::None).await?;
         let limits = &self.workshop.limits.eval;
         let evaluation = evaluate(sandbox, &self.instance, &command, patch, limits).await;
         draft.place.leave().await;
@@ -193,7 +200,7 @@ impl Unit {
     ) -> Result<Solution, AttemptError> {
         let solver = &self.workshop.solver;
         let sandbox = match solver.needs_sandbox() {
-            true => Some(draft.place.enter(&self.workshop, image).await?),
+            true => Some(draft.place.enter(&self.workshop, image, self.workshop.network.clone()).await?),
             false => None,
         };
         draft.timings.setup_ms = ms(begin);

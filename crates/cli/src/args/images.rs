@@ -105,7 +105,7 @@ pub(crate) struct VerifyArgs {
 }
 
 /// A number of bytes, with a unit of 1024 where one is given.
-fn size(text: &str) -> Result<u64, String> {
+pub(super) fn size(text: &str) -> Result<u64, String> {
     let plain = text.trim_end_matches(['b', 'B']).trim_end_matches('i');
     let digits = plain.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let power = match plain[digits.len()..].to_ascii_uppercase().as_str() {

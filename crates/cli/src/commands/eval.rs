@@ -8,6 +8,7 @@ use std::time::Duration;
 use swegym_core::{InstanceId, Patch};
 use swegym_data::{digest_file, load_predictions};
 use swegym_runner::PredictionSolver;
+use swegym_sandbox::Network;
 
 use super::inputs::{self, Inputs};
 use super::runs::{Run, conclude};
@@ -22,10 +23,12 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
     let (name, predictions) = predictions(&args.predictions, &mut inputs, printer)?;
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(format!("eval-{name}")));
     let cancel = cancelled_by_signals(printer)?;
-    let engine = Engine::start(printer).await?;
-    let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
+    let engine = Engine::start_with(&args.set.sandbox, printer).await?;
+    let images = engine.images(&inputs, &args.set.sandbox)?;
+    let mut settings = args.set.sandbox.settings()?;
+    settings.insert("predictions".to_owned(), args.predictions.into());
     let run = Run {
-        settings: toml::Table::from_iter([("predictions".to_owned(), args.predictions.into())]),
+        settings,
         solver: Arc::new(PredictionSolver { predictions }),
         name,
         folder: folder.clone(),
@@ -34,6 +37,8 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
         samples: 1,
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
+        sandbox: args.set.sandbox.limits(),
+        network: Network::None,
     };
     let ended = run.execute(engine.backend, images, &cancel, printer).await?;
     Ok(conclude(&ended, &folder, printer))

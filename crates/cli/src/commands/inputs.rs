@@ -1,7 +1,7 @@
 //! Reading what a command works on, before anything is made.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
@@ -15,7 +15,8 @@ use crate::args::{InstanceArgs, SetArgs};
 pub(crate) struct Inputs {
     pub(crate) instances: Vec<Arc<Instance>>,
     pub(crate) specs: Specs,
-    pub(crate) repos: PathBuf,
+    /// What images are built from, where the flags say.
+    pub(crate) repos: Option<PathBuf>,
     pub(crate) digests: BTreeMap<String, String>,
 }
 
@@ -49,8 +50,12 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     for instance in &instances {
         specs.get(&instance.environment).with_context(|| format!("prepare `{}`", instance.id()))?;
     }
-    let repos =
-        std::path::absolute(&args.repos).with_context(|| format!("find `{}`", args.repos.display()))?;
-    ensure!(repos.is_dir(), "open the repositories folder `{}`: it is not a folder", repos.display());
+    let repos = args.repos.as_deref().map(repositories).transpose()?;
     Ok(Inputs { instances: instances.into_iter().map(Arc::new).collect(), specs, repos, digests })
+}
+
+fn repositories(folder: &Path) -> anyhow::Result<PathBuf> {
+    let repos = std::path::absolute(folder).with_context(|| format!("find `{}`", folder.display()))?;
+    ensure!(repos.is_dir(), "open the repositories folder `{}`: it is not a folder", repos.display());
+    Ok(repos)
 }

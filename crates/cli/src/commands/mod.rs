@@ -3,7 +3,7 @@
 mod doctor;
 mod eval;
 pub(crate) mod images;
-mod inputs;
+pub(crate) mod inputs;
 mod policies;
 mod quickstart;
 mod rollout;

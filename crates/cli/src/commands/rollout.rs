@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use swegym_agent::ScaffoldConfig;
 use swegym_runner::ScaffoldSolver;
+use swegym_sandbox::{Allowlist, Network};
 
 use super::inputs;
 use super::policies::{self, NamedPolicy};
@@ -31,10 +32,17 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         ..ScaffoldConfig::default()
     };
     let cancel = cancelled_by_signals(printer)?;
-    let engine = Engine::start(printer).await?;
-    let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
+    let engine = Engine::start_with(&args.set.sandbox, printer).await?;
+    let images = engine.images(&inputs, &args.set.sandbox)?;
+    let mut settings = settings(&policy, &config);
+    settings.extend(args.set.sandbox.settings()?);
+    settings.insert("allow_host".to_owned(), args.allow_host.clone().into());
+    let network = match args.allow_host.is_empty() {
+        true => Network::None,
+        false => Network::Allowlist(Allowlist { hosts: args.allow_host }),
+    };
     let run = Run {
-        settings: settings(&policy, &config),
+        settings,
         solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),
         name: policy.name,
         folder: folder.clone(),
@@ -43,6 +51,8 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         samples: args.samples,
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
+        sandbox: args.set.sandbox.limits(),
+        network,
     };
     let ended = run.execute(engine.backend, images, &cancel, printer).await?;
     Ok(conclude(&ended, &folder, printer))

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use swegym_core::{Instance, RunCounts};
 use swegym_data::{RunConfig, RunDir, export_predictions, export_sft};
-use swegym_environment::ImageBuilder;
 use swegym_harness::EvalLimits;
-use swegym_runner::{Limits, RunPlan, Runner, Solver, Workshop};
-use swegym_sandbox::{Backend, OutputLimit};
+use swegym_runner::{Images, Limits, RunPlan, Runner, Solver, Workshop};
+use swegym_sandbox::{Backend, Network, OutputLimit};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Exit;
@@ -38,6 +37,10 @@ pub(crate) struct Run {
     pub(crate) samples: u32,
     pub(crate) jobs: usize,
     pub(crate) eval_time: Duration,
+    /// Limits of each sandbox.
+    pub(crate) sandbox: swegym_sandbox::Limits,
+    /// What the agent's sandboxes reach.
+    pub(crate) network: Network,
     pub(crate) solver: Arc<dyn Solver>,
 }
 
@@ -65,19 +68,20 @@ impl Run {
     pub(crate) async fn execute(
         self,
         backend: Arc<dyn Backend>,
-        images: Arc<ImageBuilder>,
+        images: Arc<dyn Images>,
         cancel: &CancellationToken,
         printer: &Printer,
     ) -> anyhow::Result<Ended> {
         let run = Arc::new(RunDir::open(&self.folder, &self.config())?);
         let limits = Limits {
-            sandbox: swegym_sandbox::Limits::default(),
+            sandbox: self.sandbox,
             eval: EvalLimits { time_limit: self.eval_time, log_limit: LOG_LIMIT },
             attempts: 3,
             pause: Duration::from_secs(2),
         };
         let has_trajectories = self.solver.needs_sandbox();
-        let workshop = Arc::new(Workshop { backend, images, solver: self.solver, limits });
+        let workshop =
+            Arc::new(Workshop { backend, images, solver: self.solver, network: self.network, limits });
         let plan = RunPlan {
             name: self.name.clone(),
             instances: self.instances,

@@ -52,6 +52,7 @@ async fn an_image_that_cannot_be_built_costs_its_rollouts() {
     let plan = toy.plan(3);
     let server = ScriptedServer::start_with(fix).await;
     let workshop = Workshop {
+        network: swegym_sandbox::Network::None,
         images: toy.images_without(&plan.instances[1]),
         ..toy.workshop(model(&server.base_url()))
     };

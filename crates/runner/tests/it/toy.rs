@@ -91,6 +91,7 @@ impl Toy {
 
     pub(crate) fn workshop(&self, solver: impl Solver + 'static) -> Workshop {
         Workshop {
+            network: swegym_sandbox::Network::None,
             backend: Arc::clone(&self.backend),
             images: Arc::new(ToyImages { image: self.image.clone(), broken: None }),
             solver: Arc::new(solver),

@@ -40,8 +40,8 @@ pub struct Limits {
     pub memory_bytes: u64,
     /// Processes and threads.
     pub processes: u64,
-    /// Bytes written into [`Upper::Memory`], and as many again into `/dev/shm`; each may hold one file, folder or
-    /// link for every 4 KiB of it, and 1024 at least. A fork may write as many again.
+    /// Bytes written into [`Upper::Memory`] and into `/dev` with `/dev/shm`, and one file, folder or link for every
+    /// 4 KiB of them, 1024 at least. Backends may count `/dev/shm` apart. A fork may write as many again.
     pub disk_bytes: u64,
     /// Thousandths of a processor: 1500 is the time of one and a half. No limit when `None`.
     pub cpu_millis: Option<u32>,

@@ -29,7 +29,8 @@ pub(super) async fn run(args: BuildArgs, printer: &Printer) -> anyhow::Result<Ex
     let inputs = inputs::load_set(&args.set)?;
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start(printer).await?;
-    let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
+    let repos = inputs.repos.context("find repositories to build images from: give `--repos`")?;
+    let images = Arc::new(engine.image_builder(inputs.specs, repos)?);
     let begin = Instant::now();
     let jobs = args.jobs.unwrap_or_else(default_jobs);
     let all = build_all(images, &inputs.instances, jobs, printer);

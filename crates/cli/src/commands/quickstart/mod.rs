@@ -137,6 +137,8 @@ fn plan(
         samples: 1,
         jobs,
         eval_time: Duration::from_secs(300),
+        sandbox: swegym_sandbox::Limits::default(),
+        network: swegym_sandbox::Network::None,
     })
 }
 
@@ -147,7 +149,7 @@ async fn execute(
     cancel: &CancellationToken,
     printer: &Printer,
 ) -> anyhow::Result<Ended> {
-    run.execute(Arc::clone(&engine.backend), Arc::clone(images), cancel, printer).await
+    run.execute(Arc::clone(&engine.backend), images.clone(), cancel, printer).await
 }
 
 fn interrupted(printer: &Printer) -> Exit {

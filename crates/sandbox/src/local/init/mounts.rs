@@ -7,10 +7,10 @@
 //! The tmpfs stays the root of the namespace, for visitors. Processes inside have the finished tree as theirs:
 //! without capabilities they cannot leave it, and nobody hands them anything from outside.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use libc::{MOUNT_ATTR_NODEV, MOUNT_ATTR_NOEXEC, MOUNT_ATTR_NOSUID, MOUNT_ATTR_RDONLY};
@@ -87,7 +87,7 @@ pub(super) fn prepare_root(
     std::env::set_current_dir(point).step("enter tmpfs")?;
     let points = skeleton::survey(spec)?;
     as_sandbox_user(privileged, || prepare(spec, &points))?;
-    make_dev(spec.disk_bytes, privileged)?;
+    make_dev(privileged)?;
     let sysctls = make_proc()?;
     Ok(Prepared { sysctls, binds: copy_binds(spec)? })
 }
@@ -201,14 +201,15 @@ fn mount_overlay(spec: &CreateSpec, privileged: bool) -> Result<(), SetupError> 
     mount(Some("overlay"), ROOT, Some("overlay"), flags, Some(options.as_str())).step(STEP_OVERLAY)
 }
 
-/// Builds `/dev` aside.
-fn make_dev(shared_memory: u64, privileged: bool) -> Result<(), SetupError> {
-    mount_tmpfs(Path::new("dev"), "mode=0755,size=64k,nr_inodes=1k", privileged).step("mount /dev")?;
+/// Builds `/dev` aside, in the same tmpfs: with each file system of each sandbox, the kernel needs more memory for
+/// every other sandbox.
+fn make_dev(privileged: bool) -> Result<(), SetupError> {
     as_sandbox_user(privileged, || -> io::Result<()> {
         for name in DEVICES {
             File::create(Path::new("dev").join(name))?;
         }
         fs::create_dir("dev/shm")?;
+        fs::set_permissions("dev/shm", Permissions::from_mode(0o1777))?;
         fs::create_dir("dev/pts")?;
         DEVICE_LINKS.iter().try_for_each(|(name, to)| symlink(to, Path::new("dev").join(name)))
     })
@@ -218,8 +219,6 @@ fn make_dev(shared_memory: u64, privileged: bool) -> Result<(), SetupError> {
         attach(&device, &Path::new("dev").join(name), MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC)
             .step(format!("bind `{}`", device.display()))?;
     }
-    let options = format!("mode=1777,{}", room(shared_memory));
-    mount_tmpfs(Path::new("dev/shm"), &options, privileged).step("mount /dev/shm")?;
     // Terminals are a comfort that some hosts refuse.
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     let options = "newinstance,ptmxmode=0666,mode=0620";
