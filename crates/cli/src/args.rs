@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use images::{BuildArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 
 /// Turn real software tasks into training environments for coding agents

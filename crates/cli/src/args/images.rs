@@ -24,7 +24,7 @@ pub(crate) enum ImagesCommand {
     /// shared (on disk, of others too). The last line sets the bytes on disk against one image per instance.
     ///
     /// Example: swegym images du
-    Du(ListArgs),
+    Du(DuArgs),
     /// Remove what leads nowhere, then what was not used for longest
     ///
     /// What is in use, by any process, stays.
@@ -71,7 +71,18 @@ pub(crate) struct BuildArgs {
     pub(crate) format: Format,
 }
 
-/// Flags of `images list` and `images du`.
+/// Flags of `images du`.
+#[derive(Debug, Args)]
+pub(crate) struct DuArgs {
+    /// Also set them against images that stand alone: with the programs of this machine that they show
+    #[arg(long)]
+    pub(crate) with_host_base: bool,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// Flags of `images list`.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
     /// Form of the output

@@ -2,7 +2,9 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
 use sha2::{Digest as _, Sha256};
@@ -11,6 +13,9 @@ use tempfile::NamedTempFile;
 use super::digest::Hashing;
 use super::manifest::Descriptor;
 use super::{Digest, OciError};
+
+/// Whole blobs, parts of some, and whose turn it is to fetch one.
+const FOLDERS: [&str; 3] = ["sha256", "partial", "locks"];
 
 /// The folder.
 #[derive(Debug, Clone)]
@@ -25,7 +30,7 @@ impl BlobCache {
     /// [`OciError::Io`] when it cannot be made.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, OciError> {
         let root = root.into();
-        for folder in ["sha256", "partial", "locks"] {
+        for folder in FOLDERS {
             let path = root.join(folder);
             fs::create_dir_all(&path).map_err(OciError::io("make", &path))?;
         }
@@ -107,11 +112,42 @@ impl BlobCache {
         })
     }
 
+    /// Removes what nobody has touched for so long: interrupted downloads, and blobs that an export or a pull left
+    /// behind. Returns how many files that are, and their bytes; with `dry_run`, nothing is removed.
+    ///
+    /// # Errors
+    /// [`OciError::Io`] when a folder cannot be read.
+    pub fn collect(&self, untouched: Duration, dry_run: bool) -> Result<(usize, u64), OciError> {
+        let (mut count, mut bytes) = (0, 0);
+        for folder in FOLDERS {
+            let folder = self.root.join(folder);
+            for entry in fs::read_dir(&folder).map_err(OciError::io("read", &folder))? {
+                let path = entry.map_err(OciError::io("read", &folder))?.path();
+                // One that went meanwhile is gone.
+                let Ok(about) = fs::metadata(&path) else { continue };
+                let age = about.modified().ok().and_then(|time| time.elapsed().ok());
+                if age.is_some_and(|age| age > untouched) && (dry_run || fs::remove_file(&path).is_ok()) {
+                    count += 1;
+                    bytes += about.len();
+                }
+            }
+        }
+        Ok((count, bytes))
+    }
+
     fn lock(&self, digest: &Digest) -> Result<Flock<File>, OciError> {
         let path = self.root.join("locks").join(digest.hex());
-        let file = File::create(&path).map_err(OciError::io("lock", &path))?;
-        Flock::lock(file, FlockArg::LockExclusive)
-            .map_err(|(_, errno)| OciError::io("lock", &path)(errno.into()))
+        let failed = OciError::io("lock", &path);
+        loop {
+            let file = File::create(&path).map_err(&failed)?;
+            file.set_modified(SystemTime::now()).map_err(&failed)?;
+            let lock =
+                Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, errno)| failed(errno.into()))?;
+            // One that was collected while it was waited for locks nothing.
+            if lock.metadata().map_err(&failed)?.nlink() > 0 {
+                return Ok(lock);
+            }
+        }
     }
 }
 
@@ -212,4 +248,29 @@ fn check(wanted: &Digest, found: &Digest) -> Result<(), OciError> {
 /// The length of a file.
 pub(crate) fn length(path: &Path) -> Result<u64, OciError> {
     Ok(fs::metadata(path).map_err(OciError::io("find", path))?.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_old_is_collected() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = BlobCache::open(folder.path()).unwrap();
+        let (old, new) = (cache.insert(b"old").unwrap(), cache.insert(b"newer").unwrap());
+        drop(cache.lock(&old).unwrap());
+        let week = Duration::from_secs(7 * 24 * 3600);
+        for name in ["sha256", "locks"] {
+            let file = File::options().append(true).open(folder.path().join(name).join(old.hex())).unwrap();
+            file.set_modified(SystemTime::now() - week).unwrap();
+        }
+        let day = week / 7;
+        assert_eq!(cache.collect(day, true).unwrap(), (2, 3));
+        assert!(cache.find(&old).is_some());
+        assert_eq!(cache.collect(day, false).unwrap(), (2, 3));
+        assert!(cache.find(&old).is_none() && cache.find(&new).is_some());
+        drop(cache.lock(&old).unwrap());
+        assert_eq!(cache.collect(day, false).unwrap(), (0, 0));
+    }
 }

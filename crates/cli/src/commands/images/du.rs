@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use swegym_images::{ImageRecord, LayerStore, StoreUsage};
+use swegym_images::{ImageConfig, ImageRecord, LayerStore, StoreUsage};
 
 use super::columns::{bytes, render};
-use crate::args::{Format, ListArgs};
+use super::host_bytes::host_bytes;
+use crate::args::{DuArgs, Format};
 use crate::exit::Exit;
 use crate::printer::Printer;
 
@@ -27,8 +28,18 @@ struct Line {
     shared: u64,
 }
 
+/// What all images take together.
+struct Total {
+    /// On disk.
+    disk: u64,
+    /// As if nothing were shared.
+    apparent: u64,
+    /// What of this machine the images show, once for each; none where it was not asked for.
+    host: Option<u64>,
+}
+
 /// Runs the command.
-pub(super) fn run(args: &ListArgs, store: &LayerStore, printer: &Printer) -> anyhow::Result<Exit> {
+pub(super) fn run(args: &DuArgs, store: &LayerStore, printer: &Printer) -> anyhow::Result<Exit> {
     let usage = store.usage()?;
     let records = store.image_records()?;
     let images = lines(records.iter().map(|record| (record.name.clone(), share(record, &usage))).collect());
@@ -40,13 +51,30 @@ pub(super) fn run(args: &ListArgs, store: &LayerStore, printer: &Printer) -> any
         whole.inodes.extend(inodes);
     }
     let repositories = lines(repositories);
-    let disk = usage.bytes() + usage.garbage_bytes;
-    let apparent: u64 = images.iter().map(|line| line.apparent).sum();
+    let total = Total {
+        disk: usage.bytes() + usage.garbage_bytes,
+        apparent: images.iter().map(|line| line.apparent).sum(),
+        host: args.with_host_base.then(|| host_of(&records)),
+    };
     match args.format {
-        Format::Text => print_text(printer, &repositories, &images, (disk, apparent)),
-        Format::Json => print_json(printer, &repositories, &images, (disk, apparent)),
+        Format::Text => print_text(printer, &repositories, &images, &total),
+        Format::Json => print_json(printer, &repositories, &images, &total),
     }
     Ok(Exit::Done)
+}
+
+/// Sum over all images; most of them show the same, which is looked at once.
+fn host_of(records: &[ImageRecord]) -> u64 {
+    let mut known: Vec<(&ImageConfig, u64)> = Vec::new();
+    let mut sum = 0;
+    for config in records.iter().map(|record| &record.config) {
+        let is_same = |other: &ImageConfig| other.binds == config.binds && other.masks == config.masks;
+        let bytes = known.iter().find(|(other, _)| is_same(other)).map(|(_, bytes)| *bytes);
+        let bytes = bytes.unwrap_or_else(|| host_bytes(config));
+        known.push((config, bytes));
+        sum += bytes;
+    }
+    sum
 }
 
 /// Layers that were collected take nothing.
@@ -74,7 +102,8 @@ fn lines(shares: BTreeMap<String, Share>) -> Vec<Line> {
     shares.into_iter().map(line).collect()
 }
 
-fn print_text(printer: &Printer, repositories: &[Line], images: &[Line], (disk, apparent): (u64, u64)) {
+fn print_text(printer: &Printer, repositories: &[Line], images: &[Line], total: &Total) {
+    let Total { disk, apparent, host } = *total;
     for (title, lines) in [("repository", repositories), ("image", images)] {
         let mut rows = vec![[title, "apparent", "unique", "shared"].map(str::to_owned).to_vec()];
         rows.extend(lines.iter().map(|line| {
@@ -88,9 +117,19 @@ fn print_text(printer: &Printer, repositories: &[Line], images: &[Line], (disk, 
         bytes(apparent),
         ratio(disk, apparent)
     ));
+    if let Some(host) = host {
+        let whole = apparent + host;
+        printer.data(&format!(
+            "one image per instance that stands alone, with what it shows of this machine, would take {}, {:.1} \
+             times as much",
+            bytes(whole),
+            ratio(disk, whole)
+        ));
+    }
 }
 
-fn print_json(printer: &Printer, repositories: &[Line], images: &[Line], (disk, apparent): (u64, u64)) {
+fn print_json(printer: &Printer, repositories: &[Line], images: &[Line], total: &Total) {
+    let Total { disk, apparent, host } = *total;
     for (title, lines) in [("repository", repositories), ("image", images)] {
         for Line { name, apparent, unique, shared } in lines {
             let line = serde_json::json!({ title: name, "apparent_bytes": apparent, "unique_bytes": unique,
@@ -98,8 +137,12 @@ fn print_json(printer: &Printer, repositories: &[Line], images: &[Line], (disk, 
             printer.data(&line.to_string());
         }
     }
-    let total = serde_json::json!({ "disk_bytes": disk, "apparent_bytes": apparent, "images": images.len(),
+    let mut total = serde_json::json!({ "disk_bytes": disk, "apparent_bytes": apparent, "images": images.len(),
         "ratio": ratio(disk, apparent) });
+    if let Some(host) = host {
+        total["host_bytes"] = host.into();
+        total["ratio_with_host"] = ratio(disk, apparent + host).into();
+    }
     printer.data(&total.to_string());
 }
 

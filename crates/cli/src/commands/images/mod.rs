@@ -5,6 +5,7 @@ mod columns;
 mod du;
 mod export;
 mod gc;
+mod host_bytes;
 mod import;
 mod list;
 mod pull;
