@@ -12,6 +12,7 @@ mod index;
 mod layers;
 mod sdist;
 mod spec;
+pub mod upstream;
 mod uv;
 
 pub use builder::{BuilderConfig, BuiltImage, ImageBuilder, NetworkSettings};
