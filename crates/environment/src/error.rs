@@ -43,6 +43,14 @@ pub enum EnvironmentError {
         /// The path.
         path: String,
     },
+    /// What the files of a repository ask for is more than any real one does.
+    #[error("put the package list of `{repo}` together: it is longer than {max} bytes")]
+    PackageListTooLong {
+        /// Repository.
+        repo: String,
+        /// What is allowed.
+        max: usize,
+    },
     /// A spec lacks what a script needs.
     #[error("make the scripts of the image: the spec has no `{column}`")]
     SpecColumn {
@@ -154,6 +162,7 @@ impl From<&EnvironmentError> for Failure {
             | EnvironmentError::Specs { .. }
             | EnvironmentError::NoPackageFile { .. }
             | EnvironmentError::RequirementsPath { .. }
+            | EnvironmentError::PackageListTooLong { .. }
             | EnvironmentError::SpecColumn { .. } => ("image_spec", false),
             EnvironmentError::NoPython { .. } => ("image_python", false),
             EnvironmentError::Repository { .. } => ("image_repository", false),

@@ -53,7 +53,7 @@ impl EvalScript<'_> {
         }
     }
 
-    /// The commands of the file, in order, before SWE-bench 5 has its way with it.
+    /// The commands of the file, in order; SWE-bench 5 changes lines of the file that they make.
     pub fn commands(&self, profile: Profile) -> Vec<Vec<u8>> {
         let activate =
             ["source /opt/miniconda3/bin/activate".to_owned(), format!("conda activate {ENV_NAME}")];

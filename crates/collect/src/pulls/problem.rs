@@ -1,12 +1,22 @@
 //! What the task says, and what was said of it before work on it began.
 
-use jiff::civil::DateTime;
+use std::sync::LazyLock;
+
+use jiff::ToSpan;
+use jiff::civil::{Date, DateTime, Time};
+use regex::Regex;
 use swegym_core::RowError;
 
 use super::{Issue, IssueComment, PullRequest};
 
-/// How GitHub writes times.
-const TIME: &str = "%Y-%m-%dT%H:%M:%SZ";
+/// How GitHub writes times, as freely as `time.strptime` of Python reads them.
+#[expect(clippy::unwrap_used, reason = "the pattern is constant and covered by tests")]
+static TIME: LazyLock<Regex> = LazyLock::new(|| {
+    let two = "([0-9]{1,2})";
+    Regex::new(&format!("^(?i-u)([0-9]{{4}})-{two}-{two}T{two}:{two}:{two}Z$")).unwrap()
+});
+/// Highest second that Python takes: it leaves room for two leap seconds.
+const MAX_SECOND: i8 = 61;
 
 /// Title and description of each issue, in order. Issues that could not be fetched are not among them.
 pub fn problem_statement(issues: &[Issue]) -> String {
@@ -44,7 +54,16 @@ fn hints(comments: &[IssueComment], first_commit: DateTime) -> Result<String, Ro
 }
 
 fn time(field: &str, text: &str) -> Result<DateTime, RowError> {
-    DateTime::strptime(TIME, text).map_err(|error| wrong(field, format!("`{text}` is not a time: {error}")))
+    parse_time(text)
+        .ok_or_else(|| wrong(field, format!("`{text}` is not a time such as `2024-05-01T10:00:00Z`")))
+}
+
+fn parse_time(text: &str) -> Option<DateTime> {
+    let (_, [year, rest @ ..]) = TIME.captures(text)?.extract::<6>();
+    let [month, day, hour, minute, second] = rest.map(|part| part.parse::<i8>().unwrap_or(-1));
+    let date = Date::new(year.parse().ok()?, month, day).ok()?;
+    let minute = date.to_datetime(Time::new(hour, minute, 0, 0).ok()?);
+    (second <= MAX_SECOND).then(|| minute.checked_add(i64::from(second).seconds()).ok())?
 }
 
 fn wrong(field: &str, message: String) -> RowError {
@@ -84,6 +103,23 @@ mod tests {
         assert_eq!(pull_without.hints_text(&issues).unwrap(), "\n");
         assert_eq!(pull_without.hints_text(&[]).unwrap(), "");
         assert_eq!(pull().hints_text(&[]).unwrap(), "");
+    }
+
+    #[test]
+    fn times_are_read_as_python_reads_them() {
+        let time = |text| parse_time(text).map(|time| time.to_string());
+        assert_eq!(time("2024-5-1t1:2:3z").as_deref(), Some("2024-05-01T01:02:03"));
+        assert_eq!(time("2024-12-31T23:59:60Z").as_deref(), Some("2025-01-01T00:00:00"));
+        let bad = [
+            "2024-02-30T0:0:0Z",
+            "24-02-01T0:0:0Z",
+            "2024-01-01T24:00:00Z",
+            "2024-01-01T00:00:62Z",
+            "9999-12-31T23:59:60Z",
+        ];
+        for text in bad {
+            assert_eq!(time(text), None, "{text}");
+        }
     }
 
     #[test]

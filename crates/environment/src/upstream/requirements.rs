@@ -29,6 +29,9 @@ const PATHS: &[(&str, &[&str])] = &[
 /// SWE-bench 4.1.0 tries one path more.
 const SYMPY_SWEBENCH4: &[&str] = &["requirements-dev.txt", "requirements-test.txt"];
 
+/// Longest text that is put together, in bytes: a line may name a long file again and again.
+const MAX_TEXT: usize = 16 << 20;
+
 /// Starts of lines that are left out: the repository itself, and comments.
 const LEFT_OUT: [&str; 3] = ["-e .", "#", ".[test"];
 
@@ -37,14 +40,15 @@ static YANKED: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"(?m)^types-pkg_resources([<>=!~]=?.*|$)").unwrap());
 
 /// The requirements of a repository at a commit, whose files `read` gives: the first file that is there, behind the
-/// files that its `-r` lines name.
+/// files that its `-r` lines name. The commit is that of the column `environment_setup_commit`, if the instance has it,
+/// else the base commit.
 ///
 /// Kept from upstream, because image keys follow from the text: files are followed one level deep; those that are
 /// missing are left out; the name after an indented `-r` is taken from the wrong column, so that it is not found.
 ///
 /// # Errors
 /// [`EnvironmentError::NoPackageFile`] when there is none, [`EnvironmentError::RequirementsPath`] when a line names an
-/// absolute path.
+/// absolute path, [`EnvironmentError::PackageListTooLong`].
 pub fn requirements_text(
     repo: &RepoName,
     rules: ScriptRules,
@@ -54,10 +58,15 @@ pub fn requirements_text(
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let mut own = Vec::new();
     let mut all = Vec::new();
+    let mut size = text.len();
     for line in text.split('\n') {
         if !python::strip(line).starts_with("-r") {
             own.extend(is_kept(line).then_some(line));
         } else if let Some(other) = read(&beside(folder, line)?) {
+            size = size.saturating_add(other.len());
+            if size > MAX_TEXT {
+                return Err(EnvironmentError::PackageListTooLong { repo: repo.to_string(), max: MAX_TEXT });
+            }
             all.extend(other.split('\n').filter(|line| is_kept(line)).map(str::to_owned));
         }
     }
@@ -161,6 +170,16 @@ mod tests {
         assert_eq!(
             error.to_string(),
             "follow the requirements file `/etc/x`: it lies outside the repository"
+        );
+    }
+
+    #[test]
+    fn a_file_that_names_another_again_and_again_is_refused() {
+        let (many, long) = ("-r b.txt\n".repeat(1_000), "x".repeat(MAX_TEXT / 900));
+        let error = text("pallets/flask", &[("requirements/dev.txt", &many), ("requirements/b.txt", &long)]);
+        assert_eq!(
+            error.unwrap_err().to_string(),
+            "put the package list of `pallets/flask` together: it is longer than 16777216 bytes"
         );
     }
 
