@@ -1,6 +1,6 @@
 //! Says where two values differ.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Longest text of a value in a difference, in characters.
 const SHOWN: usize = 300;
@@ -18,6 +18,16 @@ pub(crate) fn same(what: &str, ours: &Value, recorded: &Value) -> Result<(), Str
         return Ok(());
     }
     Err(format!("{what}: ours {} recorded {}", shown(ours), shown(recorded)))
+}
+
+/// As [`same`], where upstream may have raised an exception; the error of ours is the type of it.
+pub(crate) fn same_outcome(what: &str, ours: Result<Value, &str>, recorded: &Value) -> Result<(), String> {
+    let kind = |kind: &str| json!({"__error__": kind});
+    match (ours, recorded["__error__"].as_str()) {
+        (Ok(ours), _) => same(what, &ours, recorded),
+        (Err(ours), Some(recorded)) => same(what, &kind(ours), &kind(recorded)),
+        (Err(ours), None) => same(what, &kind(ours), recorded),
+    }
 }
 
 fn shown(value: &Value) -> String {

@@ -1,5 +1,11 @@
 //! What ours must give for the records of each vector file.
 
+mod collect;
+mod eval_scripts;
+mod issue_links;
+mod requirements;
+mod versions;
+
 use serde_json::Value;
 
 /// One vector file.
@@ -11,4 +17,10 @@ pub(crate) struct Suite {
 }
 
 /// All of them, in the order in which they are run.
-pub(crate) const SUITES: &[Suite] = &[];
+pub(crate) const SUITES: &[Suite] = &[
+    Suite { name: "collect", check: collect::check },
+    Suite { name: "eval_scripts", check: eval_scripts::check },
+    Suite { name: "issue_links", check: issue_links::check },
+    Suite { name: "requirements", check: requirements::check },
+    Suite { name: "versions", check: versions::check },
+];

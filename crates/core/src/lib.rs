@@ -9,6 +9,7 @@ mod failure;
 mod ids;
 mod instance;
 mod patch;
+pub mod python;
 mod record;
 mod trajectory;
 mod verdict;

@@ -32,6 +32,34 @@ pub enum EnvironmentError {
     /// A published image cannot be had.
     #[error(transparent)]
     Image(#[from] swegym_images::oci::OciError),
+    /// A repository has none of the files that list its packages.
+    #[error("find the package list of `{repo}`: {}", tried_paths(tried))]
+    NoPackageFile {
+        /// Repository.
+        repo: String,
+        /// Paths that were looked at; none where upstream knows none.
+        tried: Vec<String>,
+    },
+    /// A requirements file names another one by an absolute path.
+    #[error("follow the requirements file `{path}`: it lies outside the repository")]
+    RequirementsPath {
+        /// The path.
+        path: String,
+    },
+    /// What the files of a repository ask for is more than any real one does.
+    #[error("put the package list of `{repo}` together: it is longer than {max} bytes")]
+    PackageListTooLong {
+        /// Repository.
+        repo: String,
+        /// What is allowed.
+        max: usize,
+    },
+    /// A spec lacks what a script needs.
+    #[error("make the scripts of the image: the spec has no `{column}`")]
+    SpecColumn {
+        /// What it lacks.
+        column: &'static str,
+    },
     /// No package index is known.
     #[error("find a package index: {message}")]
     NoIndex {
@@ -133,7 +161,12 @@ impl From<&EnvironmentError> for Failure {
     fn from(error: &EnvironmentError) -> Self {
         let (kind, retryable) = match error {
             EnvironmentError::Sandbox(error) => return error.into(),
-            EnvironmentError::NoSpec { .. } | EnvironmentError::Specs { .. } => ("image_spec", false),
+            EnvironmentError::NoSpec { .. }
+            | EnvironmentError::Specs { .. }
+            | EnvironmentError::NoPackageFile { .. }
+            | EnvironmentError::RequirementsPath { .. }
+            | EnvironmentError::PackageListTooLong { .. }
+            | EnvironmentError::SpecColumn { .. } => ("image_spec", false),
             EnvironmentError::NoPython { .. } => ("image_python", false),
             EnvironmentError::Repository { .. } => ("image_repository", false),
             EnvironmentError::Fetch { .. } | EnvironmentError::NoIndex { .. } => ("image_fetch", true),
@@ -154,5 +187,13 @@ fn known_versions(known: &[String]) -> String {
         "the specs do not have the repository".to_owned()
     } else {
         format!("the specs have {}", known.join(", "))
+    }
+}
+
+fn tried_paths(tried: &[String]) -> String {
+    if tried.is_empty() {
+        "no path is known for it".to_owned()
+    } else {
+        format!("the commit has none of {}", tried.join(", "))
     }
 }

@@ -13,6 +13,7 @@ mod layers;
 mod published;
 mod sdist;
 mod spec;
+pub mod upstream;
 mod uv;
 
 pub use builder::{BuilderConfig, BuiltImage, ImageBuilder, NetworkSettings};
