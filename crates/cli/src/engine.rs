@@ -36,6 +36,7 @@ impl Engine {
 
     /// The same with the backend that the flags choose.
     pub(crate) async fn start_with(args: &SandboxArgs, printer: &Printer) -> anyhow::Result<Self> {
+        args.image_source()?;
         if args.backend == BackendName::Local {
             return Self::start(printer).await;
         }
@@ -111,7 +112,8 @@ pub(crate) fn local_config(cache: &Path) -> anyhow::Result<LocalConfig> {
 }
 
 fn docker_config(cache: &Path, args: &SandboxArgs) -> anyhow::Result<DockerConfig> {
-    let socket = args.docker_socket.clone().or_else(settings::docker_socket).context(
+    let given = args.docker_socket.as_deref().map(absolute).transpose()?;
+    let socket = given.or_else(settings::docker_socket).context(
         "find a container daemon: none of the usual sockets is there; start Docker or \
          `podman system service`, and give its socket by `--docker-socket` or DOCKER_HOST",
     )?;
@@ -122,6 +124,15 @@ fn docker_config(cache: &Path, args: &SandboxArgs) -> anyhow::Result<DockerConfi
         guest_args: vec![crate::GUEST.to_owned()],
         state_dir: cache.join("containers"),
     })
+}
+
+/// An address stays as it is, a path becomes one that does not depend on where this is run.
+fn absolute(socket: &str) -> anyhow::Result<String> {
+    if socket.contains("://") {
+        return Ok(socket.to_owned());
+    }
+    let path = std::path::absolute(socket).with_context(|| format!("find the socket `{socket}`"))?;
+    Ok(path.to_string_lossy().into_owned())
 }
 
 fn this_program() -> anyhow::Result<PathBuf> {

@@ -82,3 +82,30 @@ fn unknown_names_and_wrong_flags_are_refused() {
     let ran = Place::new().run(&["quickstart", "--model", "m"]);
     assert_eq!((ran.code, ran.stderr.contains("OPENAI_BASE_URL")), (Some(1), true), "{}", ran.stderr);
 }
+
+#[test]
+fn flags_of_sandboxes_that_do_not_fit_are_refused() {
+    let refused = |more: &[&str], expected: &str| {
+        let place = Place::new();
+        let ran = eval(&place, &row().to_string(), &[&["--predictions", "gold"], more].concat());
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+        assert!(!place.path("out").exists(), "nothing may be written");
+    };
+    refused(&["--backend", "docker", "--docker-socket", "none.sock"], "/none.sock`: No such file");
+    refused(&["--backend", "docker", "--images", "built"], "cannot use those that are built here");
+    for wrong in [["--memory", "lots"], ["--cpus", "0"], ["--backend", "vm"]] {
+        let ran = eval(&Place::new(), &row().to_string(), &[&["--predictions", "gold"], &wrong[..]].concat());
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn images_are_built_from_repositories() {
+    let place = Place::new();
+    place.write("tasks.jsonl", &row().to_string());
+    place.write("specs.json", r#"{"o/n": {"1": {"python": "3", "test_cmd": "true"}}}"#);
+    let ran = place.run(&["eval", "-i", "tasks.jsonl", "--specs", "specs.json", "--predictions", "gold"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("give `--repos`, or `--images published`"), "{}", ran.stderr);
+}
