@@ -1,5 +1,7 @@
 //! What ours must give for the records of each vector file.
 
+mod log_parsers;
+
 use serde_json::Value;
 
 /// One vector file.
@@ -11,4 +13,4 @@ pub(crate) struct Suite {
 }
 
 /// All of them, in the order in which they are run.
-pub(crate) const SUITES: &[Suite] = &[];
+pub(crate) const SUITES: &[Suite] = &[Suite { name: "log_parsers", check: log_parsers::check }];

@@ -5,17 +5,21 @@
 
 mod apply;
 mod directives;
+mod error;
 mod evaluate;
 mod git;
 mod grade;
 mod parsers;
 mod patch_paths;
+mod profile;
 mod report;
 mod test_files;
 
 pub use apply::apply_patch;
 pub use directives::{directives, test_command};
+pub use error::GradeError;
 pub use evaluate::{EvalLimits, Evaluation, evaluate};
 pub use grade::{grade, is_resolved};
-pub use parsers::{ParserName, parse, parser_of};
+pub use parsers::{ParserName, RawStatuses, parse, parse_as, parser_of, read_text};
+pub use profile::Profile;
 pub use report::instance_report;
