@@ -1,6 +1,9 @@
 //! What ours must give for the records of each vector file.
 
+mod grading;
 mod log_parsers;
+mod run_report;
+mod validation;
 
 use serde_json::Value;
 
@@ -13,4 +16,9 @@ pub(crate) struct Suite {
 }
 
 /// All of them, in the order in which they are run.
-pub(crate) const SUITES: &[Suite] = &[Suite { name: "log_parsers", check: log_parsers::check }];
+pub(crate) const SUITES: &[Suite] = &[
+    Suite { name: "log_parsers", check: log_parsers::check },
+    Suite { name: "grading", check: grading::check },
+    Suite { name: "validation", check: validation::check },
+    Suite { name: "run_report", check: run_report::check },
+];

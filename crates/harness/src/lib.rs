@@ -9,6 +9,7 @@ mod error;
 mod evaluate;
 mod git;
 mod grade;
+mod grading;
 mod parsers;
 mod patch_paths;
 mod profile;
@@ -20,6 +21,11 @@ pub use directives::{directives, test_command};
 pub use error::GradeError;
 pub use evaluate::{EvalLimits, Evaluation, evaluate};
 pub use grade::{grade, is_resolved};
+pub use grading::{
+    GradeReport, InfraFailure, InfraTier, LogVerdict, LoggedRun, Resolution, RunInstance, RunLeftovers,
+    RunPrediction, RunReport, RunReportInput, TestLists, ValidationLists, grade_log, grade_with, json_text,
+    run_report, statuses_of_log, validation_lists, validation_report,
+};
 pub use parsers::{ParserName, RawStatuses, parse, parse_as, parser_of, read_text};
 pub use profile::Profile;
 pub use report::instance_report;

@@ -10,6 +10,7 @@ mod statuses;
 mod sympy;
 mod unittest;
 
+pub(crate) use name::known_parser;
 pub use name::{ParserName, parser_of};
 pub use parse::{parse, parse_as, read_text};
 pub use statuses::RawStatuses;
