@@ -6,6 +6,7 @@
 mod docker;
 mod fork;
 mod idle;
+mod logs;
 mod quickstart;
 mod sandbox;
 mod session;
@@ -63,6 +64,15 @@ enum Bench {
         #[arg(long)]
         swerex: Option<std::path::PathBuf>,
     },
+    /// Parse logs with each parser
+    Logs {
+        /// Rounds of each parser over a log of 20 MB
+        #[arg(long, default_value_t = 5)]
+        rounds: usize,
+        /// Also read 50 MB of each of several inputs that are hard on parsers
+        #[arg(long)]
+        hostile: bool,
+    },
     /// `swegym quickstart` with a cold cache, and again with a warm one into a new folder
     Quickstart {
         /// The program to measure
@@ -86,6 +96,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Fork { rounds } => fork::run(rounds)?,
         Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
+        Bench::Logs { rounds, hostile } => logs::run(rounds, hostile),
         Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,
     }

@@ -2,8 +2,12 @@
 
 mod collect;
 mod eval_scripts;
+mod grading;
 mod issue_links;
+mod log_parsers;
 mod requirements;
+mod run_report;
+mod validation;
 mod versions;
 
 use serde_json::Value;
@@ -23,4 +27,8 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "issue_links", check: issue_links::check },
     Suite { name: "requirements", check: requirements::check },
     Suite { name: "versions", check: versions::check },
+    Suite { name: "log_parsers", check: log_parsers::check },
+    Suite { name: "grading", check: grading::check },
+    Suite { name: "validation", check: validation::check },
+    Suite { name: "run_report", check: run_report::check },
 ];

@@ -5,10 +5,12 @@
 
 mod apply;
 mod directives;
+mod error;
 mod eval_script;
 mod evaluate;
 mod git;
 mod grade;
+mod grading;
 mod parsers;
 mod patch_paths;
 mod profile;
@@ -17,9 +19,15 @@ mod test_files;
 
 pub use apply::apply_patch;
 pub use directives::{directives, test_command};
+pub use error::GradeError;
 pub use eval_script::{EvalScript, published_eval_script, reset_files};
 pub use evaluate::{EvalLimits, Evaluation, evaluate};
 pub use grade::{grade, is_resolved};
-pub use parsers::{ParserName, parse, parser_of};
+pub use grading::{
+    GradeReport, InfraFailure, InfraTier, LogVerdict, LoggedRun, Resolution, RunInstance, RunLeftovers,
+    RunPrediction, RunReport, RunReportInput, TestLists, ValidationLists, grade_log, grade_with, json_text,
+    run_report, statuses_of_log, validation_lists, validation_report,
+};
+pub use parsers::{ParserName, RawStatuses, parse, parse_as, parser_of, read_text};
 pub use profile::Profile;
 pub use report::instance_report;

@@ -1,6 +1,16 @@
 //! Log parsers: what a test run printed -> status of each test.
 
+mod django;
 mod name;
+mod parse;
 mod pytest;
+mod python;
+mod seaborn;
+mod statuses;
+mod sympy;
+mod unittest;
 
-pub use name::{ParserName, parse, parser_of};
+pub(crate) use name::known_parser;
+pub use name::{ParserName, parser_of};
+pub use parse::{parse, parse_as, read_text};
+pub use statuses::RawStatuses;

@@ -1,18 +1,23 @@
-use std::io::{BufRead, BufReader};
-use std::path::Path;
-
-use proptest::prelude::*;
-use serde_json::{Map, Value};
+use swegym_core::{TestStatus, TestStatuses};
 
 use super::*;
 use crate::{ParserName, parse as parse_bytes};
 
-const PARSERS: [(ParserName, &str); 4] = [
-    (ParserName::Pytest, "parse_log_pytest"),
-    (ParserName::PytestOptions, "parse_log_pytest_options"),
-    (ParserName::PytestV2, "parse_log_pytest_v2"),
-    (ParserName::PytestPydantic, "parse_log_pytest_pydantic"),
-];
+fn parse(log: &str) -> TestStatuses {
+    parse_bytes(ParserName::Pytest, log.as_bytes())
+}
+
+fn parse_options(log: &str) -> TestStatuses {
+    parse_bytes(ParserName::PytestOptions, log.as_bytes())
+}
+
+fn parse_v2(log: &str) -> TestStatuses {
+    parse_bytes(ParserName::PytestV2, log.as_bytes())
+}
+
+fn parse_pydantic(log: &str) -> TestStatuses {
+    parse_bytes(ParserName::PytestPydantic, log.as_bytes())
+}
 
 fn word(status: TestStatus) -> &'static str {
     STATUSES.iter().find(|(_, known)| *known == status).unwrap().0
@@ -28,7 +33,6 @@ fn summary_lines_give_statuses_and_later_lines_win() {
                SKIPPED [1] t.py:3: why\rXFAIL t.py::d - why\nXPASS t.py::e\n PASSED t.py::f\nFAILED t.py::a\n\
                PASSED t.py::g[x y]\nFAILED - t.py::h\nPASSED\nt.py::i PASSED\n";
     let expected = [
-        "[1] SKIPPED",
         "t.py::a FAILED",
         "t.py::b FAILED",
         "t.py::c ERROR",
@@ -82,59 +86,40 @@ fn a_progress_may_follow_failed() {
     assert_eq!(lines(&parse_v2(log)), ["[ FAILED", "t.py::d PASSED"]);
 }
 
-proptest! {
-    #[test]
-    fn any_bytes_are_a_log(
-        start in "(PASSED|FAILED|x|)[ \\[\\]/\t]{0,3}",
-        middle in prop::collection::vec(any::<u8>(), 0..300),
-        end in "[ \\[\\]/\t]{0,3}(ERROR|XFAIL|)",
-    ) {
-        let log = [start.as_bytes(), middle.as_slice(), end.as_bytes()].concat();
-        for (parser, _) in PARSERS {
-            parse_bytes(parser, &log);
-        }
-    }
-}
-
-/// What the fork's parser reads in a record, or nothing where it crashes.
-fn expected_of(record: &Map<String, Value>, parser: &str) -> Option<Vec<String>> {
-    let by_text_file = record.get("expected_fork_via_text_file").map(|expected| &expected[parser]);
-    let expected = by_text_file
-        .filter(|expected| *expected != "same")
-        .unwrap_or(&record["expected"]["fork"][parser])
-        .as_object()
-        .unwrap();
-    if expected.contains_key("__error__") {
-        return None;
-    }
-    let known = |(id, status): (&String, &Value)| {
-        let status = status.as_str().unwrap();
-        status_of(status).map(|_| format!("{id} {status}"))
-    };
-    let mut expected: Vec<_> = expected.iter().filter_map(known).collect();
-    expected.sort_unstable();
-    Some(expected)
+fn words(statuses: &RawStatuses) -> Vec<String> {
+    statuses.iter().map(|(id, word)| format!("{id} {word}")).collect()
 }
 
 #[test]
-fn agrees_with_upstream() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/vectors/log_parsers.jsonl.gz");
-    let Ok(file) = std::fs::File::open(&path) else {
-        eprintln!("skipped: {} is absent", path.display());
-        return;
-    };
-    let mut agreed = PARSERS.map(|_| 0);
-    for line in BufReader::new(flate2::read::GzDecoder::new(file)).lines() {
-        let record: Map<String, Value> = serde_json::from_str(&line.unwrap()).unwrap();
-        for (count, (parser, name)) in agreed.iter_mut().zip(PARSERS) {
-            let mut actual = lines(&parse_bytes(parser, record["log"].as_str().unwrap().as_bytes()));
-            actual.sort_unstable();
-            if let Some(expected) = expected_of(&record, name) {
-                assert_eq!(actual, expected, "{name}, {}", record["id"]);
-                *count += 1;
-            }
-        }
-    }
-    println!("logs that agree, by parser: {agreed:?}");
-    assert!(agreed.iter().all(|count| *count > 0));
+fn upstream_keeps_words_that_are_no_statuses() {
+    let log = "ERRORS t.py::a\nPASSED: t.py::b\nSKIPPED [1] t.py:3: why\nPASSED [100%]\nERROR: t.py::b\n";
+    let expected = ["t.py::a ERRORS", "t.py::b ERROR:", "[1] SKIPPED", "[100%] PASSED"];
+    assert_eq!(words(&super::parse(Profile::Swegym, log)), expected);
+    assert_eq!(words(&super::parse(Profile::Swebench4, log)), expected);
+    let expected = ["t.py::a ERRORS", "t.py::b ERROR:", "[100%] PASSED"];
+    assert_eq!(words(&super::parse(Profile::Swebench5, log)), expected);
+}
+
+#[test]
+fn swebench5_keeps_ids_with_spaces_whole() {
+    let log = "FAILED t.py::a[x  y] - assert 1 - 2\nt.py::b[x y] PASSED\nPASSED t.py::c[x - y]\nPASSED\n";
+    let expected = ["t.py::a[x y] FAILED", "t.py::b[x y] PASSED", "t.py::c[x - y] PASSED"];
+    assert_eq!(words(&super::parse_v2(Profile::Swebench5, log).unwrap()), expected);
+    let expected = ["t.py::a[x FAILED", "t.py::b[x y]", "t.py::c[x PASSED"];
+    assert_eq!(words(&super::parse_v2(Profile::Swebench4, log).unwrap()), expected);
+}
+
+#[test]
+fn the_fork_crashes_on_a_line_of_one_word() {
+    let log = "PASSED t.py::a\n  FAILED\n";
+    let error = super::parse_v2(Profile::Swegym, log).unwrap_err();
+    assert_eq!(error.to_string(), "read the log: line 2 has a status and no test");
+    assert_eq!(error.upstream_exception(), "IndexError");
+    assert_eq!(lines(&parse_v2(log)), ["t.py::a PASSED"]);
+}
+
+#[test]
+fn mouse_buttons_count_by_their_numbers() {
+    let log = "PASSED t.py::a[MouseButton.LEFT-MouseButton.RIGHT]\n";
+    assert_eq!(words(&super::parse_matplotlib(Profile::Swegym, log)), ["t.py::a[1-3] PASSED"]);
 }
