@@ -27,3 +27,8 @@ fn shown(value: &Value) -> String {
         None => text,
     }
 }
+
+/// A text of a record.
+pub(crate) fn text<'a>(record: &'a Value, key: &str) -> Result<&'a str, String> {
+    record[key].as_str().ok_or_else(|| format!("`{key}` is no text"))
+}

@@ -1,5 +1,10 @@
 //! What ours must give for the records of each vector file.
 
+mod apply;
+mod directives;
+mod lite;
+mod patches;
+
 use serde_json::Value;
 
 /// One vector file.
@@ -11,4 +16,9 @@ pub(crate) struct Suite {
 }
 
 /// All of them, in the order in which they are run.
-pub(crate) const SUITES: &[Suite] = &[];
+pub(crate) const SUITES: &[Suite] = &[
+    Suite { name: "patches", check: patches::check },
+    Suite { name: "apply", check: apply::check },
+    Suite { name: "directives", check: directives::check },
+    Suite { name: "lite", check: lite::check },
+];

@@ -1,11 +1,5 @@
 //! The vectors beside the checkout, where they are.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and says what it skips"
-)]
-
 use std::path::Path;
 
 use conformance::run_folder;
