@@ -37,3 +37,13 @@ fn shown(value: &Value) -> String {
         None => text,
     }
 }
+
+/// A text of a record.
+pub(crate) fn text<'a>(record: &'a Value, key: &str) -> Result<&'a str, String> {
+    record[key].as_str().ok_or_else(|| format!("`{key}` is no text"))
+}
+
+/// Bytes as a record shows them.
+pub(crate) fn texts(all: Vec<Vec<u8>>) -> Value {
+    all.iter().map(|bytes| String::from_utf8_lossy(bytes).into_owned()).collect()
+}

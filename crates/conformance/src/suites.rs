@@ -1,10 +1,14 @@
 //! What ours must give for the records of each vector file.
 
+mod apply;
 mod collect;
+mod directives;
 mod eval_scripts;
 mod grading;
 mod issue_links;
+mod lite;
 mod log_parsers;
+mod patches;
 mod requirements;
 mod run_report;
 mod validation;
@@ -31,4 +35,8 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "grading", check: grading::check },
     Suite { name: "validation", check: validation::check },
     Suite { name: "run_report", check: run_report::check },
+    Suite { name: "patches", check: patches::check },
+    Suite { name: "apply", check: apply::check },
+    Suite { name: "directives", check: directives::check },
+    Suite { name: "lite", check: lite::check },
 ];

@@ -4,6 +4,7 @@
 //! speaks in these types, and the ones that reach disk carry a `schema_version`.
 
 mod chat;
+pub mod diff;
 mod event;
 mod failure;
 mod ids;

@@ -8,6 +8,7 @@ mod error;
 mod event_log;
 mod export;
 mod instances;
+pub mod lite;
 mod predictions;
 mod rows;
 mod run_config;

@@ -1,13 +1,14 @@
 //! Puts a patch onto the tree of a sandbox.
 
 use swegym_core::{Patch, PatchOutcome};
-use swegym_sandbox::{Sandbox, SandboxError};
+use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
 
 use crate::git::{command, git, said};
 use crate::patch_paths::names_git_folder;
+use crate::{ApplySequence, Profile};
 
-/// Applies a patch at `/testbed`: exactly with git, and where git refuses, with GNU patch, which forgives wrong line
-/// numbers and context. The patch travels byte for byte on standard input.
+/// Applies a patch at `/testbed` by the strict rules; see [`ApplySequence::STRICT`]. A blank patch is nothing to
+/// apply.
 ///
 /// git changes nothing when it refuses. GNU patch may leave part of a patch that it rejects: after
 /// [`PatchOutcome::Rejected`] the sandbox is of no more use.
@@ -15,24 +16,60 @@ use crate::patch_paths::names_git_folder;
 /// # Errors
 /// [`SandboxError`] when git cannot be run.
 pub async fn apply_patch(sandbox: &dyn Sandbox, patch: &Patch) -> Result<PatchOutcome, SandboxError> {
-    if patch.is_empty() {
+    apply_patch_with(sandbox, patch, Profile::Strict).await
+}
+
+/// Applies a patch at `/testbed` as a profile does. Upstream profiles try a blank patch like any other, and some
+/// reject it.
+///
+/// # Errors
+/// [`SandboxError`] when git cannot be run.
+pub async fn apply_patch_with(
+    sandbox: &dyn Sandbox,
+    patch: &Patch,
+    profile: Profile,
+) -> Result<PatchOutcome, SandboxError> {
+    if profile == Profile::Strict && patch.is_empty() {
         return Ok(PatchOutcome::Empty);
     }
-    let applied = |by: &str| PatchOutcome::Applied { by: by.to_owned() };
-    let tried = sandbox.exec(&git(&["apply", "--verbose", "-"]).with_stdin(patch.as_bytes())).await?;
-    if tried.success() {
-        return Ok(applied("git apply"));
+    apply_by(sandbox, patch, &ApplySequence::of(profile)).await
+}
+
+/// Applies a patch at `/testbed` with the commands of a sequence. The patch travels byte for byte.
+///
+/// # Errors
+/// [`SandboxError`] when git cannot be run.
+pub async fn apply_by(
+    sandbox: &dyn Sandbox,
+    patch: &Patch,
+    sequence: &ApplySequence,
+) -> Result<PatchOutcome, SandboxError> {
+    if let Some(path) = sequence.patch_file {
+        sandbox.write_file(path, patch.as_bytes()).await?;
     }
-    let mut reason = format!("git apply: {}", said(&tried));
-    if names_git_folder(patch.as_bytes()) {
-        return Ok(PatchOutcome::Rejected { reason });
+    let only_git = sequence.guards_git_folder && names_git_folder(patch.as_bytes());
+    let mut reasons = Vec::new();
+    for command in sequence.commands {
+        let is_git = command.argv.first() == Some(&"git");
+        if only_git && !is_git {
+            continue;
+        }
+        let tried = match sandbox.exec(&request(command.argv).with_stdin(patch.as_bytes())).await {
+            Err(SandboxError::Start { .. }) if !is_git => continue, // not part of this image
+            tried => tried?,
+        };
+        match command.applied_by {
+            Some(by) if tried.success() => return Ok(PatchOutcome::Applied { by: by.to_owned() }),
+            Some(by) => reasons.push(format!("{by}: {}", said(&tried))),
+            None => {}
+        }
     }
-    let fuzzy = ["patch", "--batch", "--forward", "--fuzz=5", "-p1"];
-    match sandbox.exec(&command(&fuzzy).with_stdin(patch.as_bytes())).await {
-        Ok(tried) if tried.success() => return Ok(applied("patch --fuzz=5")),
-        Ok(tried) => reason.push_str(&format!("\npatch: {}", said(&tried))),
-        Err(SandboxError::Start { .. }) => {} // not part of this image
-        Err(error) => return Err(error),
+    Ok(PatchOutcome::Rejected { reason: reasons.join("\n") })
+}
+
+fn request(argv: &[&str]) -> ExecRequest {
+    match argv {
+        ["git", args @ ..] => git(args),
+        argv => command(argv),
     }
-    Ok(PatchOutcome::Rejected { reason })
 }

@@ -3,7 +3,10 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
+use swegym_core::diff::{self, DiffError};
 use swegym_core::{Patch, RepoName};
+
+use crate::Profile;
 
 /// Ends of names that are no tests; `csv` has no dot upstream either.
 const NO_TESTS: [&str; 11] =
@@ -39,6 +42,24 @@ pub fn test_command(repo: &RepoName, test_cmd: &str, test_patch: &Patch) -> Stri
     words.join(" ")
 }
 
+/// The files that a profile's evaluation script brings back to the base commit before the tests run.
+///
+/// The fork takes whatever follows `--- a/`, inside of hunks too; SWE-bench 4 and later parse the test patch. Neither
+/// names a file that the test patch adds. The strict profile restores far more, by what is in the tree: to a script it
+/// gives the files of SWE-bench 5.
+///
+/// # Errors
+/// [`DiffError`] where the parser of SWE-bench raises an exception.
+pub fn reset_files(profile: Profile, test_patch: &Patch) -> Result<Vec<Vec<u8>>, DiffError> {
+    let files = match profile {
+        Profile::Swegym => diff::reset_files(test_patch.as_bytes()),
+        Profile::Swebench4 | Profile::Swebench5 | Profile::Strict => {
+            diff::modified_files(test_patch.as_bytes())?
+        }
+    };
+    Ok(files.into_iter().map(<[u8]>::to_vec).collect())
+}
+
 fn captures<'t>(pattern: &'static Regex, text: &'t str) -> impl Iterator<Item = &'t str> {
     pattern.captures_iter(text).filter_map(|captures| captures.get(1)).map(|capture| capture.as_str())
 }
@@ -50,10 +71,6 @@ fn django_module(file: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
-    use serde_json::Value;
-
     use super::*;
 
     fn repo(name: &str) -> RepoName {
@@ -82,27 +99,14 @@ mod tests {
     }
 
     #[test]
-    fn agrees_with_upstream() {
-        let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-        let read = |name: &str| std::fs::read_to_string(shared.join(name));
-        let (Ok(vectors), Ok(specs)) = (read("vectors/directives.jsonl"), read("env_specs.json")) else {
-            eprintln!("skipped: {} is absent", shared.display());
-            return;
-        };
-        let specs: Value = serde_json::from_str(&specs).unwrap();
-        let mut count = 0;
-        for line in vectors.lines() {
-            let record: Value = serde_json::from_str(line).unwrap();
-            let text = |field: &str| record[field].as_str().unwrap();
-            let (repo, patch) = (repo(text("repo")), Patch::from(text("test_patch")));
-            let test_cmd = &specs["repos"][text("repo")]["versions"][text("version")]["test_cmd"];
-            let expected = &record["expected"];
-            assert_eq!(Value::from(directives(&repo, &patch)), expected["directives"], "{}", record["id"]);
-            let command = test_command(&repo, test_cmd.as_str().unwrap(), &patch);
-            assert_eq!(Value::from(command), expected["test_command"], "{}", record["id"]);
-            count += 1;
-        }
-        println!("{count} patches agree");
-        assert!(count > 0);
+    fn each_profile_resets_the_files_that_it_finds() {
+        let patch = Patch::from(
+            "--- a/t.py\n+++ b/t.py\n@@ -1 +1 @@\n--- a/no\n+x\n--- /dev/null\n+++ b/new.py\n@@ -0,0 +1 @@\n+x\n",
+        );
+        assert_eq!(reset_files(Profile::Swegym, &patch).unwrap(), [&b"t.py"[..], b"no"]);
+        assert_eq!(reset_files(Profile::Swebench4, &patch).unwrap(), [b"t.py"]);
+        let truncated = Patch::from("--- a/t.py\n+++ b/t.py\n@@ -1 +1 @@\n-x\n");
+        assert_eq!(reset_files(Profile::Swegym, &truncated).unwrap(), [b"t.py"]);
+        assert!(reset_files(Profile::Swebench5, &truncated).is_err());
     }
 }

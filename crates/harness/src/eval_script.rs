@@ -3,9 +3,6 @@
 //! A script is bytes, because the test patch in it is. Patch and file names are put into it as they are, as upstream
 //! does; what they may do to the shell, they do inside the sandbox.
 
-use std::sync::LazyLock;
-
-use regex::bytes::Regex;
 use swegym_core::{CommitId, Patch, python};
 
 use crate::Profile;
@@ -22,9 +19,6 @@ const FIRST_LINE: &str = "#!/bin/bash";
 const OPTIONS_SWEGYM: &str = "set -xo pipefail";
 const OPTIONS_SWEBENCH: &str = "set -uxo pipefail";
 
-#[expect(clippy::unwrap_used, reason = "the pattern is constant and covered by tests")]
-static OLD_NAME: LazyLock<Regex> = LazyLock::new(|| Regex::new("(?-u)--- a/([^\n]*)").unwrap());
-
 /// What an evaluation script is made of.
 #[derive(Debug, Clone, Copy)]
 pub struct EvalScript<'a> {
@@ -32,8 +26,7 @@ pub struct EvalScript<'a> {
     pub base_commit: &'a CommitId,
     /// What the tests are brought up to date with.
     pub test_patch: &'a Patch,
-    /// Files that are brought back to the base commit, before and after: those of [`reset_files`] for
-    /// [`Profile::Swegym`], else the old names of the files that the patch changes or removes.
+    /// Files that are brought back to the base commit, before and after: those of [`crate::reset_files`].
     pub test_files: &'a [Vec<u8>],
     /// Shell commands at the beginning.
     pub eval_commands: &'a [String],
@@ -102,13 +95,6 @@ impl EvalScript<'_> {
     }
 }
 
-/// The files that the fork brings back to the base commit: all that follows `--- a/` on a line. Kept from upstream:
-/// the text may stand within a line, so added lines count, and new files have no such line.
-pub fn reset_files(test_patch: &Patch) -> Vec<Vec<u8>> {
-    let matches = OLD_NAME.captures_iter(test_patch.as_bytes());
-    matches.filter_map(|found| found.get(1)).map(|name| name.as_bytes().to_vec()).collect()
-}
-
 /// The script that SWE-bench 5 runs for a row that brings its own, in the column `eval_script`: the exit code of the
 /// tests is printed after what they printed.
 pub fn published_eval_script(column: &[u8]) -> Vec<u8> {
@@ -152,7 +138,7 @@ mod tests {
         let script = EvalScript {
             base_commit: &base_commit,
             test_patch: &test_patch,
-            test_files: &reset_files(&test_patch),
+            test_files: &crate::reset_files(Profile::Swegym, &test_patch).unwrap(),
             eval_commands: &["export A=1".to_owned()],
             install: Some("pip install -e ."),
             test_command: "pytest -rA t.py",

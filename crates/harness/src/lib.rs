@@ -4,6 +4,7 @@
 //! files that the tests depend on are brought back to what they were before it is run.
 
 mod apply;
+mod apply_sequence;
 mod directives;
 mod error;
 mod eval_script;
@@ -17,10 +18,11 @@ mod profile;
 mod report;
 mod test_files;
 
-pub use apply::apply_patch;
-pub use directives::{directives, test_command};
+pub use apply::{apply_by, apply_patch, apply_patch_with};
+pub use apply_sequence::{ApplyCommand, ApplySequence};
+pub use directives::{directives, reset_files, test_command};
 pub use error::GradeError;
-pub use eval_script::{EvalScript, published_eval_script, reset_files};
+pub use eval_script::{EvalScript, published_eval_script};
 pub use evaluate::{EvalLimits, Evaluation, evaluate};
 pub use grade::{grade, is_resolved};
 pub use grading::{

@@ -47,7 +47,7 @@ fn scripts(record: &Record) -> Result<Value, &'static str> {
     let script = EvalScript {
         base_commit: &instance.base_commit,
         test_patch: &instance.test_patch,
-        test_files: &reset_files(&instance.test_patch),
+        test_files: &reset_files(Profile::Swegym, &instance.test_patch).map_err(|_| "UnidiffParseError")?,
         eval_commands: &specs.eval_commands,
         install: specs.install.as_deref(),
         test_command: &test_command(&instance.repo, test_cmd, &instance.test_patch),

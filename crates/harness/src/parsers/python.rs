@@ -1,9 +1,6 @@
 //! Text as Python sees it.
 
-/// White space of `str.split`, `str.strip` and of `\s`.
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
+pub(super) use swegym_core::python::{is_space, strip};
 
 /// `text.split()`.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -14,11 +11,6 @@ pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
 pub(super) fn two_words(text: &str) -> Option<(&str, &str)> {
     let mut words = words(text);
     Some((words.next()?, words.next()?))
-}
-
-/// `text.strip()`.
-pub(super) fn strip(text: &str) -> &str {
-    text.trim_matches(is_space)
 }
 
 /// `text.split(separator)[0]`.

@@ -1,0 +1,64 @@
+//! What OpenHands does to a patch before it is evaluated.
+
+use super::python::{split_lines, trim_end};
+
+/// The command with which a later OpenHands takes binary files out of the tree before it makes the patch.
+pub const REMOVE_BINARY_FILES: &str = r#"for file in $(git status --porcelain | grep -E "^(M| M|\?\?|A| A)" | cut -c4-); do
+        if [ -f "$file" ] && (file "$file" | grep -q "executable" || git check-attr binary "$file" | grep -q "binary: set"); then
+            git rm -f "$file" 2>/dev/null || rm -f "$file"
+            echo "Removed: $file"
+        fi
+    done"#;
+
+/// Makes a prediction of what a terminal showed: what stands before the first line that begins with `diff --git`
+/// goes, lines end with a line feed, and so does the patch, without white space before it. A blank patch is empty.
+pub fn clean_prediction(patch: &[u8]) -> Vec<u8> {
+    if trim_end(patch).is_empty() {
+        return Vec::new();
+    }
+    let patch = without_carriage_returns(patch);
+    let mut clean = trim_end(&patch[first_diff(&patch)..]).to_vec();
+    clean.push(b'\n');
+    clean
+}
+
+/// Removes the files of which a patch says only that they are binary. Lines end wherever Python ends them, and are
+/// joined by line feeds; the last one has none.
+pub fn remove_binary_diffs(patch: &[u8]) -> Vec<u8> {
+    let lines = split_lines(patch);
+    let begins_file = |line: &[u8]| line.starts_with(b"diff --git ");
+    let says_binary = |line: &[u8]| line.windows(12).any(|part| part == b"Binary files");
+    let files = lines.chunk_by(|_, next| !begins_file(next));
+    let kept: Vec<&[u8]> = files
+        .filter(|file| {
+            let body = usize::from(file.first().is_some_and(|line| begins_file(line)));
+            !file[body..].iter().any(|line| says_binary(line))
+        })
+        .flatten()
+        .copied()
+        .collect();
+    kept.join(&b'\n')
+}
+
+fn without_carriage_returns(text: &[u8]) -> Vec<u8> {
+    let mut clean = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_suffix(b"\r\n") {
+            Some(line) => clean.extend(line.iter().chain(b"\n")),
+            None => clean.extend_from_slice(line),
+        }
+    }
+    clean
+}
+
+/// Where the first line that begins with `diff --git` does; 0 where none does.
+fn first_diff(text: &[u8]) -> usize {
+    let mut position = 0;
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if line.starts_with(b"diff --git") {
+            return position;
+        }
+        position += line.len();
+    }
+    0
+}
