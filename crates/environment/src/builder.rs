@@ -15,8 +15,10 @@ use crate::history::{Segment, segments};
 use crate::layers::{
     PackagesStep, RepositoryStep, TESTBED, VENV, build_install, build_packages, build_repository,
 };
-use crate::uv::{Python, UV_VERSION, ensure_uv, find_python};
-use crate::{EnvironmentError, EnvironmentSpec, PackageIndex, Specs};
+use crate::plan::{Plan, Sources, make_plan};
+use crate::step_layers::{CommandsStep, build_commands};
+use crate::uv::{Python, UV_VERSION, ensure_python, ensure_uv, find_python};
+use crate::{EnvironmentError, PackageIndex, Specs};
 
 /// Raised when a build step changes, so that layers built before are not taken for its result.
 const RECIPE_VERSION: u32 = 2;
@@ -24,6 +26,8 @@ const RECIPE_VERSION: u32 = 2;
 const HISTORY_VERSION: u32 = 1;
 /// Install commands of specs call `pip`; this one runs on Python 3.7 and later.
 const PIP: &str = "pip==24.0";
+/// Environments of conda have these, and the install commands of upstream count on it.
+const BUILD_TOOLS: [&str; 2] = ["setuptools", "wheel"];
 
 /// What build sandboxes need to know of the network: the address of an index, proxies.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +71,7 @@ pub struct ImageBuilder {
     backend: Arc<dyn Backend>,
     index: PackageIndex,
     uv: OnceCell<PathBuf>,
-    pythons: Mutex<HashMap<String, Python>>,
+    pythons: Mutex<HashMap<String, Result<Python, String>>>,
 }
 
 impl ImageBuilder {
@@ -111,43 +115,69 @@ impl ImageBuilder {
         environment: &Environment,
         instance_id: &InstanceId,
     ) -> Result<BuiltImage, EnvironmentError> {
-        let spec = self.config.specs.get(environment)?;
-        let python = self.python(&spec.python).await?;
-        let mut image = self.base(&python);
-        let (packages, packages_reused) =
-            self.packages(&image, &python, &spec.packages_of(instance_id)).await?;
+        let plan = self.plan_of(environment, instance_id).await?;
+        let python = self.python(&plan.python.version).await?;
+        let mut image = self.base(Some(&python));
+        let (packages, packages_reused) = self.packages(&image, &python, &plan).await?;
         let (repository, repository_reused) = self.repository(&image, environment).await?;
         image.layers = vec![packages, repository];
-        let install_reused = self.install(&mut image, spec, &python).await?;
+        let install_reused = self.install(&mut image, (&plan, &environment.base_commit), &python).await?;
         self.record(instance_id, environment, &image).await?;
         Ok(BuiltImage { image, reused: packages_reused && repository_reused && install_reused })
     }
 
-    /// Finds an interpreter of this machine.
+    /// What building the image of an instance takes. Nothing is built, and no interpreter is fetched.
     ///
     /// # Errors
-    /// [`EnvironmentError::NoPython`] when there is none.
+    /// [`EnvironmentError`] says what the spec needs and the repository does not have.
+    pub async fn plan(&self, instance: &Instance) -> Result<Plan, EnvironmentError> {
+        let plan = self.plan_of(&instance.environment, instance.id()).await?;
+        let python = find_python(self.uv().await?, &self.config.cache, &plan.python.version).await.ok();
+        Ok(plan.with_interpreter(python.as_ref()))
+    }
+
+    async fn plan_of(
+        &self,
+        environment: &Environment,
+        instance_id: &InstanceId,
+    ) -> Result<Plan, EnvironmentError> {
+        let commit = &environment.base_commit;
+        let spec = self.config.specs.get(environment)?;
+        let repository = self.source(environment, commit).await?;
+        let sources =
+            Sources { repository: &repository, commit, backend: &*self.backend, image: self.base(None) };
+        make_plan(spec, instance_id, &sources).await
+    }
+
+    /// Finds an interpreter of this machine, or fetches it.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::NoPython`] when there is none and it cannot be fetched.
     pub async fn python(&self, version: &str) -> Result<Python, EnvironmentError> {
         let mut known = self.pythons.lock().await;
         if let Some(python) = known.get(version) {
-            return Ok(python.clone());
+            return python.clone().map_err(|message| no_python(version, message));
         }
-        let python = find_python(self.uv().await?, version).await?;
-        known.insert(version.to_owned(), python.clone());
-        Ok(python)
+        let found =
+            ensure_python(self.uv().await?, &self.config.cache, version, &self.config.network.env).await;
+        // Other instances that need the same one do not wait for the network again.
+        known.insert(version.to_owned(), found.clone());
+        found.map_err(|message| no_python(version, message))
     }
 
     async fn uv(&self) -> Result<&PathBuf, EnvironmentError> {
         self.uv.get_or_try_init(|| ensure_uv(&self.config.cache, &self.index)).await
     }
 
-    fn base(&self, python: &Python) -> Image {
+    fn base(&self, python: Option<&Python>) -> Image {
         let (mut binds, mut masks) = self.config.host.clone();
-        if !binds.iter().any(|bind| python.prefix.starts_with(&bind.path)) {
-            binds.push(HostBind { path: python.prefix.clone() });
+        if let Some(python) = python {
+            if !binds.iter().any(|bind| python.prefix.starts_with(&bind.path)) {
+                binds.push(HostBind { path: python.prefix.clone() });
+            }
+            let new = python.packages.iter().filter(|path| !masks.contains(path));
+            masks.extend(new.cloned().collect::<Vec<_>>());
         }
-        masks
-            .extend(python.packages.iter().filter(|path| !masks.contains(path)).cloned().collect::<Vec<_>>());
         let path = format!("{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let env = [
             ("PATH", path.as_str()),
@@ -167,29 +197,43 @@ impl ImageBuilder {
         &self,
         base: &Image,
         python: &Python,
-        packages: &[String],
+        plan: &Plan,
     ) -> Result<(Layer, bool), EnvironmentError> {
-        let mut packages = packages.to_vec();
+        let mut packages = plan.requirements.clone();
         if !packages.iter().any(|package| package.starts_with("pip==")) {
             packages.push(PIP.to_owned());
         }
-        let recipe = recipe("packages", &(RECIPE_VERSION, UV_VERSION, python, &packages))?;
+        let recipe = if plan.with_dependencies {
+            packages.extend(BUILD_TOOLS.map(str::to_owned));
+            let (later, time) = (&plan.pip_packages, &plan.exclude_newer);
+            recipe("resolved packages", &(RECIPE_VERSION, UV_VERSION, python, &packages, later, time))?
+        } else {
+            recipe("packages", &(RECIPE_VERSION, UV_VERSION, python, &packages))?
+        };
         let build = match self.begin(&recipe).await? {
             Begin::Ready(layer) => return Ok((layer, true)),
             Begin::Build(build) => build,
         };
         let cache_root = self.uv_cache(&build)?;
-        let mut network_env = self.config.network.env.clone();
-        network_env.insert("UV_DEFAULT_INDEX".to_owned(), self.index.address().await?.to_owned());
+        let network_env = self.network_env().await?;
         let step = PackagesStep {
             uv: self.uv().await?,
             cache_root: &cache_root,
             python,
             packages: &packages,
+            later: &plan.pip_packages,
+            with_dependencies: plan.with_dependencies,
+            exclude_newer: plan.exclude_newer.as_deref(),
             network_env: &network_env,
         };
         build_packages(&*self.backend, base, &build, &step).await?;
         commit(build).await
+    }
+
+    async fn network_env(&self) -> Result<BTreeMap<String, String>, EnvironmentError> {
+        let mut env = self.config.network.env.clone();
+        env.insert("UV_DEFAULT_INDEX".to_owned(), self.index.address().await?.to_owned());
+        Ok(env)
     }
 
     /// The cache of `uv` lies at the path that sandboxes see it at, below a folder that can be one of their
@@ -281,20 +325,37 @@ impl ImageBuilder {
         }
     }
 
-    /// Adds the layer of the install command, where the spec has one.
+    /// Adds the layer of the commands that install the repository, where there are any.
     async fn install(
         &self,
         image: &mut Image,
-        spec: &EnvironmentSpec,
+        (plan, commit_id): (&Plan, &CommitId),
         python: &Python,
     ) -> Result<bool, EnvironmentError> {
-        let Some(command) = &spec.install_repo else { return Ok(true) };
+        let Some(first) = plan.commands.first() else { return Ok(true) };
         let below: Vec<&str> = image.layers.iter().map(|layer| layer.id.as_str()).collect();
-        let recipe = recipe("install", &(RECIPE_VERSION, below, command))?;
+        let recipe = if plan.network {
+            let (commands, time) = (&plan.commands, &plan.exclude_newer);
+            recipe("install by steps", &(RECIPE_VERSION, UV_VERSION, below, commands, time))?
+        } else {
+            recipe("install", &(RECIPE_VERSION, below, first))?
+        };
         let (layer, reused) = match self.begin(&recipe).await? {
             Begin::Ready(layer) => (layer, true),
+            Begin::Build(build) if plan.network => {
+                let step = CommandsStep {
+                    uv: self.uv().await?,
+                    cache_root: &self.uv_cache(&build)?,
+                    python,
+                    plan,
+                    commit: commit_id,
+                    network_env: &self.network_env().await?,
+                };
+                build_commands(&*self.backend, image, &build, &step).await?;
+                commit(build).await?
+            }
             Begin::Build(build) => {
-                build_install(&*self.backend, image, &build, (command, python)).await?;
+                build_install(&*self.backend, image, &build, (first, python)).await?;
                 commit(build).await?
             }
         };
@@ -306,6 +367,10 @@ impl ImageBuilder {
         let (store, recipe) = (self.store.clone(), recipe.clone());
         Ok(blocking(move || store.begin(&recipe)).await??)
     }
+}
+
+fn no_python(version: &str, message: String) -> EnvironmentError {
+    EnvironmentError::NoPython { version: version.to_owned(), message }
 }
 
 async fn commit(build: LayerBuild) -> Result<(Layer, bool), EnvironmentError> {

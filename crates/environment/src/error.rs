@@ -115,7 +115,11 @@ impl EnvironmentError {
             Self::Fetch { .. } => {
                 "check the network and proxy settings; what was fetched before stays in the cache"
             }
-            Self::NoPython { .. } => "install that version, for example with `uv python install` or pyenv",
+            Self::NoPython { version, .. } => {
+                return vec![format!(
+                    "install Python {version}, for example with `uv python install {version}` or pyenv, or build with another version: `--python 3.11`"
+                )];
+            }
             Self::Repository { .. } => {
                 "`--repos DIR` holds git repositories as `owner__name` or `owner/name`; a full clone has every commit"
             }

@@ -10,14 +10,17 @@ mod git;
 mod history;
 mod index;
 mod layers;
+mod plan;
 mod sdist;
 mod spec;
+mod step_layers;
 mod uv;
 
 pub use builder::{BuilderConfig, BuiltImage, ImageBuilder, NetworkSettings};
 pub use error::EnvironmentError;
 pub use git::{Author, GitRepository, find_repository};
 pub use index::{PackageIndex, PinnedFile};
+pub use plan::{LeftOut, Plan, PythonPlan};
 pub use sdist::unpack_sdist;
-pub use spec::{EnvironmentSpec, Specs};
+pub use spec::{EnvironmentSpec, PackageSource, Pins, Setup, Specs, Steps, Upstream};
 pub use uv::Python;

@@ -1,5 +1,6 @@
 //! `uv`, fetched once into the cache from the package index, pinned by hash, and the interpreters it finds.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +14,9 @@ use crate::index::{PackageIndex, PinnedFile};
 
 /// The version that the pins below are of; part of every environment's recipe.
 pub(crate) const UV_VERSION: &str = "0.13.9";
+
+/// Folder in the cache for interpreters that were fetched.
+const PYTHONS: &str = "pythons";
 
 /// Both are linked statically, so they run on any Linux.
 const UV_WHEELS: [(&str, PinnedFile); 2] = [
@@ -81,9 +85,42 @@ fn unpack(wheel: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Finds an interpreter of this machine.
-pub(crate) async fn find_python(uv: &Path, version: &str) -> Result<Python, EnvironmentError> {
-    let failed = |message: String| EnvironmentError::NoPython { version: version.to_owned(), message };
+/// Finds an interpreter of this machine: the user's, else one that was fetched into the cache before.
+pub(crate) async fn find_python(uv: &Path, cache: &Path, version: &str) -> Result<Python, String> {
+    let here = find(uv, version, None).await;
+    let executable = match here {
+        Ok(executable) => executable,
+        Err(message) => find(uv, version, Some(&cache.join(PYTHONS))).await.map_err(|_| message)?,
+    };
+    let mut query = Command::new(executable.trim_end());
+    query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
+    let answer = output(&mut query).await?;
+    serde_json::from_str(&answer).map_err(|error| format!("the interpreter answers oddly: {error}"))
+}
+
+/// Finds an interpreter of this machine, or fetches it into the cache.
+pub(crate) async fn ensure_python(
+    uv: &Path,
+    cache: &Path,
+    version: &str,
+    network_env: &BTreeMap<String, String>,
+) -> Result<Python, String> {
+    let missing = match find_python(uv, cache, version).await {
+        Ok(python) => return Ok(python),
+        Err(missing) => missing,
+    };
+    let mut install = Command::new(uv.join("uv"));
+    install.args(["python", "install", "--quiet", "--no-bin", "--no-config", "--", version]);
+    install.env("UV_PYTHON_INSTALL_DIR", cache.join(PYTHONS)).env("UV_SYSTEM_CERTS", "1").envs(network_env);
+    match output(install.current_dir("/").kill_on_drop(true)).await {
+        Ok(_) => find_python(uv, cache, version).await,
+        Err(message) => {
+            Err(format!("this machine has none ({missing}), and it cannot be fetched ({message})"))
+        }
+    }
+}
+
+async fn find(uv: &Path, version: &str, folder: Option<&Path>) -> Result<String, String> {
     let mut find = Command::new(uv.join("uv"));
     find.args([
         "python",
@@ -95,18 +132,16 @@ pub(crate) async fn find_python(uv: &Path, version: &str) -> Result<Python, Envi
         version,
     ]);
     find.env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").current_dir("/");
-    let executable = output(find).await.map_err(failed)?;
-    let mut query = Command::new(executable.trim_end());
-    query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
-    let answer = output(query).await.map_err(failed)?;
-    serde_json::from_str(&answer).map_err(|error| failed(format!("the interpreter answers oddly: {error}")))
+    find.envs(folder.map(|folder| ("UV_PYTHON_INSTALL_DIR", folder)));
+    output(&mut find).await
 }
 
-async fn output(mut command: Command) -> Result<String, String> {
+async fn output(command: &mut Command) -> Result<String, String> {
     let output = command.output().await.map_err(|error| error.to_string())?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "))
+        let lines = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(lines.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned())
     }
 }

@@ -21,7 +21,12 @@ pub(crate) struct Inputs {
 
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
 pub(crate) fn load(args: &InstanceArgs) -> anyhow::Result<Inputs> {
-    load_set(&args.source)
+    let inputs = load_set(&args.source)?;
+    for instance in &inputs.instances {
+        let has_command = !inputs.specs.get(&instance.environment)?.test_cmd.is_empty();
+        ensure!(has_command, "prepare `{}`: its environment spec has no `test_cmd`", instance.id());
+    }
+    Ok(inputs)
 }
 
 /// Reads the instances that the flags select, and their specs.
@@ -44,8 +49,7 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
         .retain(|instance| args.only.is_empty() || args.only.iter().any(|id| id == instance.id().as_str()));
     instances.truncate(args.limit.unwrap_or(usize::MAX));
     ensure!(!instances.is_empty(), "find instances: the files hold none");
-    let specs = Specs::load(&args.specs)?;
-    digests.insert(args.specs.display().to_string(), digest_file(&args.specs)?);
+    let specs = load_specs(args, &mut digests)?;
     for instance in &instances {
         specs.get(&instance.environment).with_context(|| format!("prepare `{}`", instance.id()))?;
     }
@@ -53,4 +57,25 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
         std::path::absolute(&args.repos).with_context(|| format!("find `{}`", args.repos.display()))?;
     ensure!(repos.is_dir(), "open the repositories folder `{}`: it is not a folder", repos.display());
     Ok(Inputs { instances: instances.into_iter().map(Arc::new).collect(), specs, repos, digests })
+}
+
+/// The specs that the flags name, else the built-in ones, with the interpreter that the flags name.
+fn load_specs(args: &SetArgs, digests: &mut BTreeMap<String, String>) -> anyhow::Result<Specs> {
+    let specs = match &args.specs {
+        Some(path) => {
+            let specs = Specs::load(path)?;
+            for file in Specs::files(path)? {
+                digests.insert(file.display().to_string(), digest_file(&file)?);
+            }
+            specs
+        }
+        None => {
+            digests.insert("built-in specs".to_owned(), Specs::builtin_digest());
+            Specs::builtin()?
+        }
+    };
+    Ok(match &args.python {
+        Some(version) => specs.with_python(version),
+        None => specs,
+    })
 }

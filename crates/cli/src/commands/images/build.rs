@@ -9,6 +9,7 @@ use swegym_environment::ImageBuilder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::explain;
 use crate::args::{BuildArgs, Format};
 use crate::commands::inputs;
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
@@ -30,6 +31,10 @@ pub(super) async fn run(args: BuildArgs, printer: &Printer) -> anyhow::Result<Ex
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start(printer).await?;
     let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
+    if args.explain {
+        let all = explain::run(&images, &inputs.instances, args.format, printer);
+        return Ok(cancel.run_until_cancelled(all).await.unwrap_or(Exit::Interrupted));
+    }
     let begin = Instant::now();
     let jobs = args.jobs.unwrap_or_else(default_jobs);
     let all = build_all(images, &inputs.instances, jobs, printer);
