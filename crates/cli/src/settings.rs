@@ -21,6 +21,8 @@ pub(crate) const API_KEY: &str = "OPENAI_API_KEY";
 const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Folder of Docker's configuration, which holds credentials for registries. `DOCKER_CONFIG`.
 const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
+/// Folder of pyenv, where it is not `.pyenv` in the home folder. `PYENV_ROOT`.
+const PYENV_ROOT: &str = "PYENV_ROOT";
 /// Variables that name a package index, first one first.
 const INDEX: [&str; 3] = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
 /// Variables that package installers get, besides the index.
@@ -63,6 +65,17 @@ pub(crate) fn registry_credentials() -> Option<PathBuf> {
         .into_iter()
         .flatten()
         .find(|path| path.is_file())
+}
+
+/// Folders of the interpreters that pyenv installed: it puts only one of them on the search path.
+pub(crate) fn python_folders() -> Vec<PathBuf> {
+    let in_home = || variable("HOME").map(|home| PathBuf::from(home).join(".pyenv"));
+    let root = variable(PYENV_ROOT).map(PathBuf::from).or_else(in_home);
+    let versions = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
+    let folders = versions.into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    let mut folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
+    folders.sort();
+    folders
 }
 
 /// How package installers reach the network.

@@ -1,7 +1,9 @@
 //! Images of instances: base of the host, packages, repository, install; each a layer that others share.
 
+mod installing;
+
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,22 +14,15 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::git::{GitRepository, find_repository};
 use crate::history::{Segment, segments};
-use crate::layers::{
-    PackagesStep, RepositoryStep, TESTBED, VENV, build_install, build_packages, build_repository,
-};
+use crate::layers::{RepositoryStep, TESTBED, VENV, build_repository};
 use crate::plan::{Plan, Sources, make_plan};
-use crate::step_layers::{CommandsStep, build_commands};
-use crate::uv::{Python, UV_VERSION, ensure_python, ensure_uv, find_python};
+use crate::uv::{Places, Python, ensure_uv};
 use crate::{EnvironmentError, PackageIndex, Specs};
 
 /// Raised when a build step changes, so that layers built before are not taken for its result.
 const RECIPE_VERSION: u32 = 2;
 /// Raised when histories are cut or packed differently.
 const HISTORY_VERSION: u32 = 1;
-/// Install commands of specs call `pip`; this one runs on Python 3.7 and later.
-const PIP: &str = "pip==24.0";
-/// Environments of conda have these, and the install commands of upstream count on it.
-const BUILD_TOOLS: [&str; 2] = ["setuptools", "wheel"];
 
 /// What build sandboxes need to know of the network: the address of an index, proxies.
 #[derive(Debug, Clone, Default)]
@@ -47,6 +42,8 @@ pub struct BuilderConfig {
     pub specs: Specs,
     /// Folder of git repositories.
     pub repos: PathBuf,
+    /// Folders with interpreters that are not on the search path.
+    pub pythons: Vec<PathBuf>,
     /// How package installers reach the network.
     pub network: NetworkSettings,
     /// Uid and gid that sandboxes map their root to, where the host user is root.
@@ -132,7 +129,7 @@ impl ImageBuilder {
     /// [`EnvironmentError`] says what the spec needs and the repository does not have.
     pub async fn plan(&self, instance: &Instance) -> Result<Plan, EnvironmentError> {
         let plan = self.plan_of(&instance.environment, instance.id()).await?;
-        let python = find_python(self.uv().await?, &self.config.cache, &plan.python.version).await.ok();
+        let python = self.places(&self.fetched()).await?.find(&plan.python.version).await.ok();
         Ok(plan.with_interpreter(python.as_ref()))
     }
 
@@ -158,11 +155,19 @@ impl ImageBuilder {
         if let Some(python) = known.get(version) {
             return python.clone().map_err(|message| no_python(version, message));
         }
-        let found =
-            ensure_python(self.uv().await?, &self.config.cache, version, &self.config.network.env).await;
+        let found = self.places(&self.fetched()).await?.ensure(version, &self.config.network.env).await;
         // Other instances that need the same one do not wait for the network again.
         known.insert(version.to_owned(), found.clone());
         found.map_err(|message| no_python(version, message))
+    }
+
+    /// Folder for interpreters that are fetched.
+    fn fetched(&self) -> PathBuf {
+        self.config.cache.join("pythons")
+    }
+
+    async fn places<'a>(&'a self, fetched: &'a Path) -> Result<Places<'a>, EnvironmentError> {
+        Ok(Places { uv: self.uv().await?, folders: &self.config.pythons, fetched })
     }
 
     async fn uv(&self) -> Result<&PathBuf, EnvironmentError> {
@@ -191,65 +196,6 @@ impl ImageBuilder {
         ];
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Image { config: ImageConfig { env, workdir: TESTBED.into(), binds, masks }, ..Image::default() }
-    }
-
-    async fn packages(
-        &self,
-        base: &Image,
-        python: &Python,
-        plan: &Plan,
-    ) -> Result<(Layer, bool), EnvironmentError> {
-        let mut packages = plan.requirements.clone();
-        if !packages.iter().any(|package| package.starts_with("pip==")) {
-            packages.push(PIP.to_owned());
-        }
-        let recipe = if plan.with_dependencies {
-            packages.extend(BUILD_TOOLS.map(str::to_owned));
-            let (later, time) = (&plan.pip_packages, &plan.exclude_newer);
-            recipe("resolved packages", &(RECIPE_VERSION, UV_VERSION, python, &packages, later, time))?
-        } else {
-            recipe("packages", &(RECIPE_VERSION, UV_VERSION, python, &packages))?
-        };
-        let build = match self.begin(&recipe).await? {
-            Begin::Ready(layer) => return Ok((layer, true)),
-            Begin::Build(build) => build,
-        };
-        let cache_root = self.uv_cache(&build)?;
-        let network_env = self.network_env().await?;
-        let step = PackagesStep {
-            uv: self.uv().await?,
-            cache_root: &cache_root,
-            python,
-            packages: &packages,
-            later: &plan.pip_packages,
-            with_dependencies: plan.with_dependencies,
-            exclude_newer: plan.exclude_newer.as_deref(),
-            network_env: &network_env,
-        };
-        build_packages(&*self.backend, base, &build, &step).await?;
-        commit(build).await
-    }
-
-    async fn network_env(&self) -> Result<BTreeMap<String, String>, EnvironmentError> {
-        let mut env = self.config.network.env.clone();
-        env.insert("UV_DEFAULT_INDEX".to_owned(), self.index.address().await?.to_owned());
-        Ok(env)
-    }
-
-    /// The cache of `uv` lies at the path that sandboxes see it at, below a folder that can be one of their
-    /// layers, and belongs to their root.
-    fn uv_cache(&self, build: &LayerBuild) -> Result<PathBuf, EnvironmentError> {
-        let root = self.config.cache.join("uv-cache");
-        let folder = root.join("opt/uv-cache");
-        if !folder.is_dir() {
-            std::fs::create_dir_all(&folder).map_err(|source| EnvironmentError::Io {
-                action: "make",
-                path: folder.clone(),
-                source,
-            })?;
-            build.own_tree(&root)?;
-        }
-        Ok(root)
     }
 
     async fn repository(
@@ -323,44 +269,6 @@ impl ImageBuilder {
         } else {
             Err(missing(format!("`{}` does not have the commit", source.path().display())))
         }
-    }
-
-    /// Adds the layer of the commands that install the repository, where there are any.
-    async fn install(
-        &self,
-        image: &mut Image,
-        (plan, commit_id): (&Plan, &CommitId),
-        python: &Python,
-    ) -> Result<bool, EnvironmentError> {
-        let Some(first) = plan.commands.first() else { return Ok(true) };
-        let below: Vec<&str> = image.layers.iter().map(|layer| layer.id.as_str()).collect();
-        let recipe = if plan.network {
-            let (commands, time) = (&plan.commands, &plan.exclude_newer);
-            recipe("install by steps", &(RECIPE_VERSION, UV_VERSION, below, commands, time))?
-        } else {
-            recipe("install", &(RECIPE_VERSION, below, first))?
-        };
-        let (layer, reused) = match self.begin(&recipe).await? {
-            Begin::Ready(layer) => (layer, true),
-            Begin::Build(build) if plan.network => {
-                let step = CommandsStep {
-                    uv: self.uv().await?,
-                    cache_root: &self.uv_cache(&build)?,
-                    python,
-                    plan,
-                    commit: commit_id,
-                    network_env: &self.network_env().await?,
-                };
-                build_commands(&*self.backend, image, &build, &step).await?;
-                commit(build).await?
-            }
-            Begin::Build(build) => {
-                build_install(&*self.backend, image, &build, (first, python)).await?;
-                commit(build).await?
-            }
-        };
-        image.layers.push(layer);
-        Ok(reused)
     }
 
     async fn begin(&self, recipe: &Recipe) -> Result<Begin, EnvironmentError> {

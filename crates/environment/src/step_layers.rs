@@ -10,6 +10,7 @@ use swegym_images::{FIXED_TIME, Image, Layer, LayerBuild};
 use swegym_sandbox::{Backend, ExecRequest, Network, OutputLimit, SandboxSpec, Upper};
 
 use crate::EnvironmentError;
+use crate::index::hex_sha256;
 use crate::layers::{
     BUILD_LIMITS, BUILD_TIMES, INDEX_TIME, UV, UV_CACHE, VENV, build_spec, compile, remove, run, uv_env,
 };
@@ -18,6 +19,12 @@ use crate::uv::Python;
 
 const INSTALL: &str = include_str!("install_steps.sh");
 const PIP: &str = include_str!("../python/pip_by_uv.py");
+
+/// SHA-256 of the programs that run the commands: another program gives other layers.
+pub(crate) fn steps_digest() -> String {
+    hex_sha256([INSTALL, PIP].concat().as_bytes())
+}
+
 /// Larger requirements files are nobody's.
 const MENDED_LIMIT: OutputLimit = OutputLimit { head: 4 << 20, tail: 0 };
 

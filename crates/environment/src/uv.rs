@@ -15,9 +15,6 @@ use crate::index::{PackageIndex, PinnedFile};
 /// The version that the pins below are of; part of every environment's recipe.
 pub(crate) const UV_VERSION: &str = "0.13.9";
 
-/// Folder in the cache for interpreters that were fetched.
-const PYTHONS: &str = "pythons";
-
 /// Both are linked statically, so they run on any Linux.
 const UV_WHEELS: [(&str, PinnedFile); 2] = [
     (
@@ -85,55 +82,62 @@ fn unpack(wheel: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Finds an interpreter of this machine: the user's, else one that was fetched into the cache before.
-pub(crate) async fn find_python(uv: &Path, cache: &Path, version: &str) -> Result<Python, String> {
-    let here = find(uv, version, None).await;
-    let executable = match here {
-        Ok(executable) => executable,
-        Err(message) => find(uv, version, Some(&cache.join(PYTHONS))).await.map_err(|_| message)?,
-    };
-    let mut query = Command::new(executable.trim_end());
-    query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
-    let answer = output(&mut query).await?;
-    serde_json::from_str(&answer).map_err(|error| format!("the interpreter answers oddly: {error}"))
+/// Where interpreters are looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// Folder of `uv`, which knows the search path and its own interpreters.
+    pub(crate) uv: &'a Path,
+    /// Folders with interpreters that are not on the search path.
+    pub(crate) folders: &'a [PathBuf],
+    /// Folder for those that are fetched.
+    pub(crate) fetched: &'a Path,
 }
 
-/// Finds an interpreter of this machine, or fetches it into the cache.
-pub(crate) async fn ensure_python(
-    uv: &Path,
-    cache: &Path,
-    version: &str,
-    network_env: &BTreeMap<String, String>,
-) -> Result<Python, String> {
-    let missing = match find_python(uv, cache, version).await {
-        Ok(python) => return Ok(python),
-        Err(missing) => missing,
-    };
-    let mut install = Command::new(uv.join("uv"));
-    install.args(["python", "install", "--quiet", "--no-bin", "--no-config", "--", version]);
-    install.env("UV_PYTHON_INSTALL_DIR", cache.join(PYTHONS)).env("UV_SYSTEM_CERTS", "1").envs(network_env);
-    match output(install.current_dir("/").kill_on_drop(true)).await {
-        Ok(_) => find_python(uv, cache, version).await,
-        Err(message) => {
-            Err(format!("this machine has none ({missing}), and it cannot be fetched ({message})"))
+impl Places<'_> {
+    /// Finds an interpreter of this machine.
+    pub(crate) async fn find(&self, version: &str) -> Result<Python, String> {
+        let executable = match self.query(version, None).await {
+            Ok(executable) => executable,
+            // Starters of version managers can stand in the way of what they start, hence a second search without.
+            Err(message) => self.query(version, Some(self.folders)).await.map_err(|_| message)?,
+        };
+        let mut query = Command::new(executable.trim_end());
+        query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
+        let answer = output(&mut query).await?;
+        serde_json::from_str(&answer).map_err(|error| format!("the interpreter answers oddly: {error}"))
+    }
+
+    /// Finds an interpreter of this machine, or fetches it.
+    pub(crate) async fn ensure(
+        &self,
+        version: &str,
+        network_env: &BTreeMap<String, String>,
+    ) -> Result<Python, String> {
+        let missing = match self.find(version).await {
+            Ok(python) => return Ok(python),
+            Err(missing) => missing,
+        };
+        let mut install = Command::new(self.uv.join("uv"));
+        install.args(["python", "install", "--no-progress", "--no-bin", "--no-config", "--", version]);
+        install.env("UV_PYTHON_INSTALL_DIR", self.fetched).env("UV_SYSTEM_CERTS", "1").envs(network_env);
+        match output(install.current_dir("/").kill_on_drop(true)).await {
+            Ok(_) => self.find(version).await,
+            Err(message) => {
+                Err(format!("this machine has none ({missing}), and it cannot be fetched ({message})"))
+            }
         }
     }
-}
 
-async fn find(uv: &Path, version: &str, folder: Option<&Path>) -> Result<String, String> {
-    let mut find = Command::new(uv.join("uv"));
-    find.args([
-        "python",
-        "find",
-        "--system",
-        "--no-project",
-        "--no-config",
-        "--no-python-downloads",
-        version,
-    ]);
-    find.env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").current_dir("/");
-    find.envs(folder.map(|folder| ("UV_PYTHON_INSTALL_DIR", folder)));
-    output(&mut find).await
+    async fn query(&self, version: &str, folders: Option<&[PathBuf]>) -> Result<String, String> {
+        let mut find = Command::new(self.uv.join("uv"));
+        find.args(["python", "find", "--system", "--no-project", "--no-config", "--no-python-downloads"]);
+        find.arg(version).env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").current_dir("/");
+        if let Some(folders) = folders {
+            let path = std::env::join_paths(folders).map_err(|error| error.to_string())?;
+            find.env("PATH", path).env("UV_PYTHON_INSTALL_DIR", self.fetched);
+        }
+        output(&mut find).await
+    }
 }
 
 async fn output(command: &mut Command) -> Result<String, String> {

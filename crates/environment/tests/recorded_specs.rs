@@ -1,9 +1,5 @@
 //! The built-in specs against the recorded values of upstream.
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stdout,
-    reason = "tests end where they cannot go on, and say when they skip"
-)]
+#![expect(clippy::unwrap_used, reason = "tests end where they cannot go on")]
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! The specs of SWE-Gym and SWE-bench, which come with the program: `specs/` holds a file for each repository.
 
-use sha2::{Digest, Sha256};
+use crate::index::hex_sha256;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -47,9 +47,5 @@ pub(super) const FILES: [(&str, &str); 33] = files![
 
 /// SHA-256 of all files, one after the other.
 pub(super) fn digest() -> String {
-    let mut hash = Sha256::new();
-    for (_, text) in FILES {
-        hash.update(text);
-    }
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex_sha256(FILES.map(|(_, text)| text).concat().as_bytes())
 }

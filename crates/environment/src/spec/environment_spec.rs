@@ -85,9 +85,23 @@ pub enum PackageSource<'a> {
 
 impl EnvironmentSpec {
     /// How the tests are run.
+    ///
+    /// Building an image brings the repository's files back to the base commit. Where the steps of upstream change
+    /// how tests run (sphinx: `pytest` becomes `pytest -rA` in `tox.ini`), that is done again before the tests.
     pub fn test_command(&self) -> TestCommand {
-        TestCommand { eval_commands: self.eval_commands.clone(), test_cmd: self.test_cmd.clone() }
+        let changes = match &self.setup {
+            Setup::Steps(steps) => steps.pre_install.as_slice(),
+            Setup::Pinned(_) => &[],
+        };
+        let changes = changes.iter().filter(|command| changes_test_settings(command));
+        let eval_commands = changes.chain(&self.eval_commands).cloned().collect();
+        TestCommand { eval_commands, test_cmd: self.test_cmd.clone() }
     }
+}
+
+fn changes_test_settings(command: &str) -> bool {
+    let file = command.rsplit(' ').next().unwrap_or_default();
+    command.starts_with("sed -i ") && ["tox.ini", "pytest.ini", "setup.cfg"].contains(&file)
 }
 
 impl Default for Setup {
@@ -119,6 +133,16 @@ impl Steps {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_changes_how_tests_run_is_done_again_before_them() {
+        let edits = ["sed -i 's/pytest/pytest -rA/' tox.ini", "sed -i 's/a/b/' setup.py", "apt-get update"];
+        let steps = Steps { pre_install: edits.map(str::to_owned).to_vec(), ..Steps::default() };
+        let setup = Setup::Steps(Box::new(steps));
+        let spec =
+            EnvironmentSpec { setup, eval_commands: vec!["c".to_owned()], ..EnvironmentSpec::default() };
+        assert_eq!(spec.test_command().eval_commands, [edits[0], "c"]);
+    }
 
     #[test]
     fn packages_of_an_instance_come_last() {
