@@ -12,12 +12,17 @@ cat > "$tools/bin/pipx" <<'END'
 # pipx install NAME [--python VERSION]: the interpreter of the environment serves.
 case $1 in install) exec /opt/uv/uv tool install --quiet --python "$VIRTUAL_ENV/bin/python" "$2" ;; esac
 END
+# Hooks of git are for those who publish their commits; setting them up takes other repositories.
+printf '#!/bin/sh\n' > "$tools/bin/pre-commit"
 chmod +x "$tools"/bin/*
 
 cd /testbed || exit
 (
     unset PIP
     export PATH="$tools/bin:$PATH" PYTHONPATH="$tools/lib"
+    # Installers that bring their own list of authorities would not know those of the host.
+    authorities=/etc/ssl/certs/ca-certificates.crt
+    [ ! -f "$authorities" ] || export SSL_CERT_FILE="$authorities" REQUESTS_CA_BUNDLE="$authorities"
     exec bash -eo pipefail "$tools/commands" < /dev/null
 ) || exit
 rm -rf "$tools"

@@ -205,3 +205,90 @@ impl Plan {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use swegym_sandbox::{Sandbox, SandboxError, SandboxSpec};
+
+    use super::*;
+    use crate::git::Author;
+
+    /// No plan here mends anything.
+    struct NoSandboxes;
+
+    #[async_trait]
+    impl Backend for NoSandboxes {
+        async fn create(&self, _: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
+            Err(SandboxError::Unsupported { action: "make a sandbox" })
+        }
+
+        fn unenforced(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    /// The plan for a repository with these files, committed on 2024-12-20.
+    async fn plan(steps: Steps, files: &[(&str, &str)]) -> Result<Plan, EnvironmentError> {
+        let folder = tempfile::tempdir().unwrap();
+        let tree = folder.path().join("tree");
+        for (path, text) in files {
+            let path = tree.join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let repository = GitRepository::init_bare(&folder.path().join("bare")).await.unwrap();
+        let author = Author { name: "a", email: "a@localhost", date: "2024-12-20T23:00:00-0700" };
+        let commit = &repository.commit_tree_of(&tree, &author, "x").await.unwrap();
+        let sources =
+            Sources { repository: &repository, commit, backend: &NoSandboxes, image: Image::default() };
+        let spec = EnvironmentSpec { setup: Setup::Steps(Box::new(steps)), ..EnvironmentSpec::default() };
+        make_plan(&spec, &InstanceId::new("o__n-1").unwrap(), &sources).await
+    }
+
+    fn steps(packages: &str) -> Steps {
+        Steps {
+            packages: Some(packages.to_owned()),
+            requirements_paths: vec!["none.txt".to_owned(), "requirements/dev.txt".to_owned()],
+            environment_yml_paths: vec!["environment.yml".to_owned()],
+            ..Steps::default()
+        }
+    }
+
+    #[tokio::test]
+    async fn requirements_come_with_the_files_that_they_include() {
+        let files = [
+            ("requirements/dev.txt", "-r base.txt\n-r ../tests.txt\nmypy\n-e .\n"),
+            ("requirements/base.txt", "attrs>=20\n-r dev.txt\n"),
+            ("tests.txt", "# tests\npytest\n"),
+        ];
+        let plan = plan(steps("requirements.txt"), &files).await.unwrap();
+        assert_eq!(plan.requirements, ["attrs>=20", "pytest", "mypy"]);
+        assert_eq!((plan.left_out.len(), plan.left_out[0].what.as_str()), (1, "-e ."));
+    }
+
+    #[tokio::test]
+    async fn an_environment_yml_names_the_interpreter() {
+        let yml = "dependencies:\n  - python=3.10\n  - numpy=1.23\n  - nodejs\n  - pip:\n    - moto[all]\n";
+        let plan = plan(steps("environment.yml"), &[("environment.yml", yml)]).await.unwrap();
+        assert_eq!(plan.python.version, "3.10");
+        assert_eq!(plan.requirements, ["numpy==1.23.*", "moto[all]"]);
+        assert_eq!(plan.left_out[0].what, "nodejs");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_not_there_is_named() {
+        let error = plan(steps("requirements.txt"), &[("x", "")]).await.unwrap_err().to_string();
+        assert!(error.ends_with("the base commit has none of none.txt, requirements/dev.txt"), "{error}");
+        let error = plan(steps("environment.yml"), &[("x", "")]).await.unwrap_err().to_string();
+        assert!(error.contains("find the environment.yml"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_later_commit_moves_the_day() {
+        let with = |date: &str| Steps { exclude_newer: Some(date.to_owned()), ..steps("numpy") };
+        let time = async |date| plan(with(date), &[("x", "")]).await.unwrap().exclude_newer.unwrap();
+        assert_eq!(time("2024-12-01").await, "2024-12-21T23:59:59Z", "the commit's day in UTC");
+        assert_eq!(time("2025-01-01").await, "2025-01-01T00:00:00Z");
+    }
+}
