@@ -122,9 +122,9 @@ impl Places<'_> {
         install.env("UV_PYTHON_INSTALL_DIR", self.fetched).env("UV_SYSTEM_CERTS", "1").envs(network_env);
         match output(install.current_dir("/").kill_on_drop(true)).await {
             Ok(_) => self.find(version).await,
-            Err(message) => {
-                Err(format!("this machine has none ({missing}), and it cannot be fetched ({message})"))
-            }
+            Err(message) => Err(format!(
+                "{missing}; `uv python install`: {message}; `--python` builds with another version"
+            )),
         }
     }
 
@@ -145,7 +145,31 @@ async fn output(command: &mut Command) -> Result<String, String> {
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        let lines = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(lines.lines().map(str::trim).collect::<Vec<_>>().join(" ").trim().to_owned())
+        Err(brief(&String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// What `uv` says went wrong, and the last of the causes that it lists.
+fn brief(stderr: &str) -> String {
+    let lines =
+        stderr.lines().map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("cause: "));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    match lines[..] {
+        [] => "no reason is given".to_owned(),
+        [only] => only.to_owned(),
+        [first, .., last] => format!("{first}: {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brief;
+
+    #[test]
+    fn the_first_and_the_last_cause_are_kept() {
+        assert_eq!(brief("error: No interpreter found\n"), "No interpreter found");
+        let long = "error: Failed to install x\n  cause: Request failed\n  cause: dns error\n\n";
+        assert_eq!(brief(long), "Failed to install x: dns error");
+        assert_eq!(brief(" \n"), "no reason is given");
     }
 }

@@ -177,7 +177,7 @@ const STEPS: &str = r#"
 repo = "toy/toy"
 [defaults]
 python = "3"
-test_cmd = "pytest -rA"
+test_cmd = "python -m pytest -rA"
 exclude_newer = "2024-12-01"
 [[specs]]
 versions = ["1.0"]
@@ -230,6 +230,25 @@ fn what_building_takes_is_explained_and_then_done() {
     let report = fs::read_to_string(place.path("out/rollouts/toy__toy-1/0/eval/report.json")).unwrap();
     assert!(report.contains("\"resolved\": true"), "{report}");
     assert_installed(&place);
+}
+
+#[test]
+fn an_interpreter_that_is_not_to_be_had_is_named() {
+    if !network() {
+        return;
+    }
+    let place = Place::with_shared_cache();
+    toy_set(&place);
+    let set = ["--repos", "repos", "--specs", "specs.json", "--only", "toy__toy-1", "--python", "3.5"];
+    let set = [&["images", "build", "-i", "tasks.jsonl"][..], &set].concat();
+    let ran = place.run(&set);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    for part in ["failed to find Python `3.5`: ", "`uv python install`: ", "`--python` builds with another"] {
+        assert!(ran.stdout.contains(part), "{part} is missing: {}", ran.stdout);
+    }
+    let explained = place.run(&[&set[..], &["--explain"]].concat());
+    assert_eq!(explained.code, Some(0), "{}", explained.stderr);
+    assert!(explained.stdout.contains("  python 3.5: not on this machine"), "{}", explained.stdout);
 }
 
 /// The later commands had their way with the packages, as of their day; the repository is as it was.
