@@ -66,13 +66,13 @@ impl GitRepository {
         self.git(&["cat-file", "-e", &format!("{commit}^{{commit}}")], &[], &[]).await.is_ok()
     }
 
-    /// A file at a commit, as text; `None` where it has no such file or one of more than a mebibyte.
+    /// A file at a commit, as text; `None` where it has no such file or one of more than a mebibyte. A symbolic link
+    /// reads as the path that it names.
     pub(crate) async fn file(
         &self,
         commit: &CommitId,
         path: &str,
     ) -> Result<Option<String>, EnvironmentError> {
-        // By name `-s` and `blob` see symbolic links as files; what they name is no text that anyone asks for.
         let object = format!("{commit}:{path}");
         let Ok(size) = self.git(&["cat-file", "-s", &object], &[], &[]).await else { return Ok(None) };
         let small = size.trim().parse().is_ok_and(|size: u64| size <= 1 << 20);

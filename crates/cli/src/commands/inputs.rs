@@ -22,6 +22,7 @@ pub(crate) struct Inputs {
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
 pub(crate) fn load(args: &InstanceArgs) -> anyhow::Result<Inputs> {
     let inputs = load_set(&args.source)?;
+    check_specs(&inputs)?;
     for instance in &inputs.instances {
         let has_command = !inputs.specs.get(&instance.environment)?.test_cmd.is_empty();
         ensure!(has_command, "prepare `{}`: its environment spec has no `test_cmd`", instance.id());
@@ -29,7 +30,15 @@ pub(crate) fn load(args: &InstanceArgs) -> anyhow::Result<Inputs> {
     Ok(inputs)
 }
 
-/// Reads the instances that the flags select, and their specs.
+/// Says which instance has no spec, if one has none.
+pub(crate) fn check_specs(inputs: &Inputs) -> anyhow::Result<()> {
+    for instance in &inputs.instances {
+        inputs.specs.get(&instance.environment).with_context(|| format!("prepare `{}`", instance.id()))?;
+    }
+    Ok(())
+}
+
+/// Reads the instances that the flags select, and the specs, which may lack some of theirs.
 pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     let mut instances = Vec::new();
     let mut digests = BTreeMap::new();
@@ -50,9 +59,6 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     instances.truncate(args.limit.unwrap_or(usize::MAX));
     ensure!(!instances.is_empty(), "find instances: the files hold none");
     let specs = load_specs(args, &mut digests)?;
-    for instance in &instances {
-        specs.get(&instance.environment).with_context(|| format!("prepare `{}`", instance.id()))?;
-    }
     let repos =
         std::path::absolute(&args.repos).with_context(|| format!("find `{}`", args.repos.display()))?;
     ensure!(repos.is_dir(), "open the repositories folder `{}`: it is not a folder", repos.display());

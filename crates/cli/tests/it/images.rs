@@ -233,6 +233,16 @@ fn what_building_takes_is_explained_and_then_done() {
 }
 
 #[test]
+fn explaining_says_which_instance_has_no_spec_and_goes_on() {
+    let place = Place::new();
+    toy_set(&place);
+    let ran = place.run(&["images", "build", "--explain", "-i", "tasks.jsonl", "--repos", "repos"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let missing = "no plan: image_spec: failed to find the environment spec of `toy/toy` version `1.0`";
+    assert_eq!(ran.stdout.matches(missing).count(), 2, "{}", ran.stdout);
+}
+
+#[test]
 fn an_interpreter_that_is_not_to_be_had_is_named() {
     if !network() {
         return;

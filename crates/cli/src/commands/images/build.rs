@@ -28,6 +28,9 @@ struct Built {
 /// Runs the command.
 pub(super) async fn run(args: BuildArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let inputs = inputs::load_set(&args.set)?;
+    if !args.explain {
+        inputs::check_specs(&inputs)?;
+    }
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start(printer).await?;
     let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
