@@ -18,7 +18,7 @@ chmod +x "$tools"/bin/*
 
 cd /testbed || exit
 (
-    unset PIP
+    unset PIP BASE FIXED_TIME INDEX_TIME
     export PATH="$tools/bin:$PATH" PYTHONPATH="$tools/lib"
     # Installers that bring their own list of authorities would not know those of the host.
     authorities=/etc/ssl/certs/ca-certificates.crt

@@ -20,13 +20,13 @@ use crate::uv::Python;
 const INSTALL: &str = include_str!("install_steps.sh");
 const PIP: &str = include_str!("../python/pip_by_uv.py");
 
+/// Larger requirements files are nobody's.
+const MENDED_LIMIT: OutputLimit = OutputLimit { head: 4 << 20, tail: 0 };
+
 /// SHA-256 of the programs that run the commands: another program gives other layers.
 pub(crate) fn steps_digest() -> String {
     hex_sha256([INSTALL, PIP].concat().as_bytes())
 }
-
-/// Larger requirements files are nobody's.
-const MENDED_LIMIT: OutputLimit = OutputLimit { head: 4 << 20, tail: 0 };
 
 /// A requirements file after the commands of a spec that mend it; they see it in their folder under this name.
 pub(crate) async fn mended(
@@ -52,10 +52,13 @@ pub(crate) async fn mended(
     let output = sandbox.exec(&request.with_stdin(text).keeping(MENDED_LIMIT)).await;
     sandbox.destroy().await?;
     let output = output?;
-    if output.success() {
+    if output.success() && output.stdout.dropped == 0 {
         return Ok(output.stdout.to_text());
     }
-    let message = format!("{:?}: {}", output.status, output.stderr.to_text().trim());
+    let message = match output.stdout.dropped {
+        0 => format!("{:?}: {}", output.status, output.stderr.to_text().trim()),
+        dropped => format!("it is {dropped} bytes too long"),
+    };
     Err(EnvironmentError::Build { step: format!("mend {name} by `env_patches`"), message })
 }
 
