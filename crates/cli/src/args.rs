@@ -116,9 +116,12 @@ pub(crate) struct SetArgs {
     /// Folder of git repositories that images are built from: `owner__name` or `owner/name`, bare or not
     #[arg(long, value_name = "DIR")]
     pub(crate) repos: Option<PathBuf>,
-    /// Environment specs (JSON: repository -> version -> spec)
-    #[arg(long, value_name = "FILE")]
-    pub(crate) specs: PathBuf,
+    /// Environment specs: a TOML or JSON file, or a folder of them [default: those of SWE-Gym and SWE-bench, built in]
+    #[arg(long, value_name = "FILE|DIR")]
+    pub(crate) specs: Option<PathBuf>,
+    /// Interpreter in place of the one that the specs name, such as 3.11
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) python: Option<String>,
     /// Work on this instance alone (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,

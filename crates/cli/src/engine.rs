@@ -88,6 +88,7 @@ impl Engine {
             cache: self.cache.clone(),
             specs,
             repos,
+            pythons: settings::python_folders(),
             network: settings::network(),
             owner: swegym_sandbox::layer_owner(),
             host: (swegym_sandbox::host_base(), swegym_sandbox::host_package_masks()),

@@ -23,6 +23,8 @@ const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 const DOCKER_CONFIG: &str = "DOCKER_CONFIG";
 /// Address of a container daemon's socket, by Docker's custom. `DOCKER_HOST`.
 const DOCKER_HOST: &str = "DOCKER_HOST";
+/// Folder of pyenv, where it is not `.pyenv` in the home folder. `PYENV_ROOT`.
+const PYENV_ROOT: &str = "PYENV_ROOT";
 /// Variables that name a package index, first one first.
 const INDEX: [&str; 3] = ["UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"];
 /// Variables that package installers get, besides the index.
@@ -80,6 +82,17 @@ pub(crate) fn docker_socket() -> Option<String> {
     let of_root = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);
     let found = of_user.chain(of_root).find(|path| path.exists())?;
     Some(found.to_string_lossy().into_owned())
+}
+
+/// Folders of the interpreters that pyenv installed: it puts only one of them on the search path.
+pub(crate) fn python_folders() -> Vec<PathBuf> {
+    let in_home = || variable("HOME").map(|home| PathBuf::from(home).join(".pyenv"));
+    let root = variable(PYENV_ROOT).map(PathBuf::from).or_else(in_home);
+    let versions = root.and_then(|root| std::fs::read_dir(root.join("versions")).ok());
+    let folders = versions.into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+    let mut folders: Vec<PathBuf> = folders.filter(|folder| folder.is_dir()).collect();
+    folders.sort();
+    folders
 }
 
 /// How package installers reach the network.

@@ -1,7 +1,9 @@
 //! Images of instances: base of the host, packages, repository, install; each a layer that others share.
 
+mod installing;
+
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -12,18 +14,15 @@ use tokio::sync::{Mutex, OnceCell};
 
 use crate::git::{GitRepository, find_repository};
 use crate::history::{Segment, segments};
-use crate::layers::{
-    PackagesStep, RepositoryStep, TESTBED, VENV, build_install, build_packages, build_repository,
-};
-use crate::uv::{Python, UV_VERSION, ensure_uv, find_python};
-use crate::{EnvironmentError, EnvironmentSpec, PackageIndex, Specs};
+use crate::layers::{RepositoryStep, TESTBED, VENV, build_repository};
+use crate::plan::{Plan, Sources, make_plan};
+use crate::uv::{Places, Python, ensure_uv};
+use crate::{EnvironmentError, PackageIndex, Specs};
 
 /// Raised when a build step changes, so that layers built before are not taken for its result.
 const RECIPE_VERSION: u32 = 2;
 /// Raised when histories are cut or packed differently.
 const HISTORY_VERSION: u32 = 1;
-/// Install commands of specs call `pip`; this one runs on Python 3.7 and later.
-const PIP: &str = "pip==24.0";
 
 /// What build sandboxes need to know of the network: the address of an index, proxies.
 #[derive(Debug, Clone, Default)]
@@ -43,6 +42,8 @@ pub struct BuilderConfig {
     pub specs: Specs,
     /// Folder of git repositories.
     pub repos: PathBuf,
+    /// Folders with interpreters that are not on the search path.
+    pub pythons: Vec<PathBuf>,
     /// How package installers reach the network.
     pub network: NetworkSettings,
     /// Uid and gid that sandboxes map their root to, where the host user is root.
@@ -67,7 +68,7 @@ pub struct ImageBuilder {
     backend: Arc<dyn Backend>,
     index: PackageIndex,
     uv: OnceCell<PathBuf>,
-    pythons: Mutex<HashMap<String, Python>>,
+    pythons: Mutex<HashMap<String, Result<Python, String>>>,
 }
 
 impl ImageBuilder {
@@ -111,43 +112,77 @@ impl ImageBuilder {
         environment: &Environment,
         instance_id: &InstanceId,
     ) -> Result<BuiltImage, EnvironmentError> {
-        let spec = self.config.specs.get(environment)?;
-        let python = self.python(&spec.python).await?;
-        let mut image = self.base(&python);
-        let (packages, packages_reused) =
-            self.packages(&image, &python, &spec.packages_of(instance_id)).await?;
+        let plan = self.plan_of(environment, instance_id).await?;
+        let python = self.python(&plan.python.version).await?;
+        let mut image = self.base(Some(&python));
+        let (packages, packages_reused) = self.packages(&image, &python, &plan).await?;
         let (repository, repository_reused) = self.repository(&image, environment).await?;
         image.layers = vec![packages, repository];
-        let install_reused = self.install(&mut image, spec, &python).await?;
+        let install_reused = self.install(&mut image, (&plan, &environment.base_commit), &python).await?;
         self.record(instance_id, environment, &image).await?;
         Ok(BuiltImage { image, reused: packages_reused && repository_reused && install_reused })
     }
 
-    /// Finds an interpreter of this machine.
+    /// What building the image of an instance takes. Nothing is built, and no interpreter is fetched.
     ///
     /// # Errors
-    /// [`EnvironmentError::NoPython`] when there is none.
+    /// [`EnvironmentError`] says what the spec needs and the repository does not have.
+    pub async fn plan(&self, instance: &Instance) -> Result<Plan, EnvironmentError> {
+        let plan = self.plan_of(&instance.environment, instance.id()).await?;
+        let python = self.places(&self.fetched()).await?.find(&plan.python.version).await.ok();
+        Ok(plan.with_interpreter(python.as_ref()))
+    }
+
+    async fn plan_of(
+        &self,
+        environment: &Environment,
+        instance_id: &InstanceId,
+    ) -> Result<Plan, EnvironmentError> {
+        let commit = &environment.base_commit;
+        let spec = self.config.specs.get(environment)?;
+        let repository = self.source(environment, commit).await?;
+        let sources =
+            Sources { repository: &repository, commit, backend: &*self.backend, image: self.base(None) };
+        make_plan(spec, instance_id, &sources).await
+    }
+
+    /// Finds an interpreter of this machine, or fetches it.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::NoPython`] when there is none and it cannot be fetched.
     pub async fn python(&self, version: &str) -> Result<Python, EnvironmentError> {
         let mut known = self.pythons.lock().await;
         if let Some(python) = known.get(version) {
-            return Ok(python.clone());
+            return python.clone().map_err(|message| no_python(version, message));
         }
-        let python = find_python(self.uv().await?, version).await?;
-        known.insert(version.to_owned(), python.clone());
-        Ok(python)
+        let found = self.places(&self.fetched()).await?.ensure(version, &self.config.network.env).await;
+        // Other instances that need the same one do not wait for the network again.
+        known.insert(version.to_owned(), found.clone());
+        found.map_err(|message| no_python(version, message))
+    }
+
+    /// Folder for interpreters that are fetched.
+    fn fetched(&self) -> PathBuf {
+        self.config.cache.join("pythons")
+    }
+
+    async fn places<'a>(&'a self, fetched: &'a Path) -> Result<Places<'a>, EnvironmentError> {
+        Ok(Places { uv: self.uv().await?, folders: &self.config.pythons, fetched })
     }
 
     async fn uv(&self) -> Result<&PathBuf, EnvironmentError> {
         self.uv.get_or_try_init(|| ensure_uv(&self.config.cache, &self.index)).await
     }
 
-    fn base(&self, python: &Python) -> Image {
+    fn base(&self, python: Option<&Python>) -> Image {
         let (mut binds, mut masks) = self.config.host.clone();
-        if !binds.iter().any(|bind| python.prefix.starts_with(&bind.path)) {
-            binds.push(HostBind { path: python.prefix.clone() });
+        if let Some(python) = python {
+            if !binds.iter().any(|bind| python.prefix.starts_with(&bind.path)) {
+                binds.push(HostBind { path: python.prefix.clone() });
+            }
+            let new = python.packages.iter().filter(|path| !masks.contains(path));
+            masks.extend(new.cloned().collect::<Vec<_>>());
         }
-        masks
-            .extend(python.packages.iter().filter(|path| !masks.contains(path)).cloned().collect::<Vec<_>>());
         let path = format!("{VENV}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
         let env = [
             ("PATH", path.as_str()),
@@ -161,51 +196,6 @@ impl ImageBuilder {
         ];
         let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         Image { config: ImageConfig { env, workdir: TESTBED.into(), binds, masks }, ..Image::default() }
-    }
-
-    async fn packages(
-        &self,
-        base: &Image,
-        python: &Python,
-        packages: &[String],
-    ) -> Result<(Layer, bool), EnvironmentError> {
-        let mut packages = packages.to_vec();
-        if !packages.iter().any(|package| package.starts_with("pip==")) {
-            packages.push(PIP.to_owned());
-        }
-        let recipe = recipe("packages", &(RECIPE_VERSION, UV_VERSION, python, &packages))?;
-        let build = match self.begin(&recipe).await? {
-            Begin::Ready(layer) => return Ok((layer, true)),
-            Begin::Build(build) => build,
-        };
-        let cache_root = self.uv_cache(&build)?;
-        let mut network_env = self.config.network.env.clone();
-        network_env.insert("UV_DEFAULT_INDEX".to_owned(), self.index.address().await?.to_owned());
-        let step = PackagesStep {
-            uv: self.uv().await?,
-            cache_root: &cache_root,
-            python,
-            packages: &packages,
-            network_env: &network_env,
-        };
-        build_packages(&*self.backend, base, &build, &step).await?;
-        commit(build).await
-    }
-
-    /// The cache of `uv` lies at the path that sandboxes see it at, below a folder that can be one of their
-    /// layers, and belongs to their root.
-    fn uv_cache(&self, build: &LayerBuild) -> Result<PathBuf, EnvironmentError> {
-        let root = self.config.cache.join("uv-cache");
-        let folder = root.join("opt/uv-cache");
-        if !folder.is_dir() {
-            std::fs::create_dir_all(&folder).map_err(|source| EnvironmentError::Io {
-                action: "make",
-                path: folder.clone(),
-                source,
-            })?;
-            build.own_tree(&root)?;
-        }
-        Ok(root)
     }
 
     async fn repository(
@@ -281,31 +271,14 @@ impl ImageBuilder {
         }
     }
 
-    /// Adds the layer of the install command, where the spec has one.
-    async fn install(
-        &self,
-        image: &mut Image,
-        spec: &EnvironmentSpec,
-        python: &Python,
-    ) -> Result<bool, EnvironmentError> {
-        let Some(command) = &spec.install_repo else { return Ok(true) };
-        let below: Vec<&str> = image.layers.iter().map(|layer| layer.id.as_str()).collect();
-        let recipe = recipe("install", &(RECIPE_VERSION, below, command))?;
-        let (layer, reused) = match self.begin(&recipe).await? {
-            Begin::Ready(layer) => (layer, true),
-            Begin::Build(build) => {
-                build_install(&*self.backend, image, &build, (command, python)).await?;
-                commit(build).await?
-            }
-        };
-        image.layers.push(layer);
-        Ok(reused)
-    }
-
     async fn begin(&self, recipe: &Recipe) -> Result<Begin, EnvironmentError> {
         let (store, recipe) = (self.store.clone(), recipe.clone());
         Ok(blocking(move || store.begin(&recipe)).await??)
     }
+}
+
+fn no_python(version: &str, message: String) -> EnvironmentError {
+    EnvironmentError::NoPython { version: version.to_owned(), message }
 }
 
 async fn commit(build: LayerBuild) -> Result<(Layer, bool), EnvironmentError> {

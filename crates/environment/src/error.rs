@@ -146,7 +146,11 @@ impl EnvironmentError {
             Self::Fetch { .. } => {
                 "check the network and proxy settings; what was fetched before stays in the cache"
             }
-            Self::NoPython { .. } => "install that version, for example with `uv python install` or pyenv",
+            Self::NoPython { version, .. } => {
+                return vec![format!(
+                    "install Python {version}, for example with `uv python install` or pyenv"
+                )];
+            }
             Self::Repository { .. } => {
                 "`--repos DIR` holds git repositories as `owner__name` or `owner/name`; a full clone has every commit"
             }
@@ -182,11 +186,35 @@ impl From<&EnvironmentError> for Failure {
     }
 }
 
+/// More versions than this are not listed.
+const LISTED: usize = 12;
+
 fn known_versions(known: &[String]) -> String {
-    if known.is_empty() {
-        "the specs do not have the repository".to_owned()
-    } else {
-        format!("the specs have {}", known.join(", "))
+    let mut known: Vec<&str> = known.iter().map(String::as_str).collect();
+    known.sort_by_key(|version| {
+        version.split('.').map(|part| part.parse().unwrap_or(0)).collect::<Vec<u64>>()
+    });
+    match known[..] {
+        [] => "the specs do not have the repository".to_owned(),
+        [first, second, .., before, last] if known.len() > LISTED => {
+            format!("the specs have {} versions: {first}, {second}, ..., {before}, {last}", known.len())
+        }
+        _ => format!("the specs have {}", known.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::known_versions;
+
+    #[test]
+    fn versions_are_in_order_and_not_all_listed() {
+        let known = |versions: &[&str]| {
+            known_versions(&versions.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(known(&["1.10", "1.9", "v5.3"]), "the specs have v5.3, 1.9, 1.10");
+        let many: Vec<String> = (0..40).rev().map(|minor| format!("3.{minor}")).collect();
+        assert_eq!(known_versions(&many), "the specs have 40 versions: 3.0, 3.1, ..., 3.38, 3.39");
     }
 }
 

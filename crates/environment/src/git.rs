@@ -66,6 +66,28 @@ impl GitRepository {
         self.git(&["cat-file", "-e", &format!("{commit}^{{commit}}")], &[], &[]).await.is_ok()
     }
 
+    /// A file at a commit, as text; `None` where it has no such file or one of more than a mebibyte. A symbolic link
+    /// reads as the path that it names.
+    pub(crate) async fn file(
+        &self,
+        commit: &CommitId,
+        path: &str,
+    ) -> Result<Option<String>, EnvironmentError> {
+        let object = format!("{commit}:{path}");
+        let Ok(size) = self.git(&["cat-file", "-s", &object], &[], &[]).await else { return Ok(None) };
+        let small = size.trim().parse().is_ok_and(|size: u64| size <= 1 << 20);
+        if !small || self.git(&["cat-file", "-t", &object], &[], &[]).await?.trim() != "blob" {
+            return Ok(None);
+        }
+        self.git(&["cat-file", "blob", &object], &[], &[]).await.map(Some)
+    }
+
+    /// The day of a commit in UTC, such as `2024-05-17`.
+    pub(crate) async fn day_of(&self, commit: &CommitId) -> Result<String, EnvironmentError> {
+        let arguments = ["show", "-s", "--format=%cd", "--date=format-local:%Y-%m-%d", commit.as_str()];
+        Ok(self.git(&arguments, &[("TZ", "UTC")], &[]).await?.trim().to_owned())
+    }
+
     /// The tags that point to ancestors of `commit` (or to it), as lines `<object> <ref>`.
     pub(crate) async fn past_tags(
         &self,

@@ -20,18 +20,18 @@ pub(crate) const VENV: &str = "/opt/venv";
 /// Where the objects of the repository lie in every layer that has some.
 pub(crate) const OBJECTS: &str = "testbed/.git/objects";
 /// Time of git's index: git reads every file again that is not older than the index.
-const INDEX_TIME: i64 = FIXED_TIME + 3600;
+pub(crate) const INDEX_TIME: i64 = FIXED_TIME + 3600;
 /// Time of tracked files that installing changed: not the one that the index has of them, or git would not look.
 const CHANGED_TIME: i64 = FIXED_TIME + 7200;
 /// Everything in the layers of the store is older.
-const BUILD_TIMES: i64 = FIXED_TIME + 86_400;
+pub(crate) const BUILD_TIMES: i64 = FIXED_TIME + 86_400;
 /// Where build sandboxes see the folder of `uv`.
-const UV: &str = "/opt/uv";
+pub(crate) const UV: &str = "/opt/uv";
 /// Where build sandboxes see the cache of `uv`.
-const UV_CACHE: &str = "/opt/uv-cache";
+pub(crate) const UV_CACHE: &str = "/opt/uv-cache";
 
 const BUILD_TIME: Duration = Duration::from_secs(1800);
-const BUILD_LIMITS: Limits = Limits {
+pub(crate) const BUILD_LIMITS: Limits = Limits {
     memory_bytes: 8 << 30,
     processes: 4096,
     disk_bytes: 8 << 30,
@@ -47,13 +47,19 @@ pub(crate) struct PackagesStep<'a> {
     pub(crate) cache_root: &'a Path,
     /// Interpreter, inside and outside.
     pub(crate) python: &'a Python,
-    /// Pinned packages.
+    /// Requirements that are installed first, at once.
     pub(crate) packages: &'a [String],
+    /// Requirements that are installed after that, at once.
+    pub(crate) later: &'a [String],
+    /// Whether what packages ask for is installed too, else these and no others.
+    pub(crate) with_dependencies: bool,
+    /// Packages that the index got after this time are not there.
+    pub(crate) exclude_newer: Option<&'a str>,
     /// Index address, proxies: what the installer needs to know of the network.
     pub(crate) network_env: &'a BTreeMap<String, String>,
 }
 
-/// A virtual environment with exactly these packages at [`VENV`].
+/// A virtual environment with these packages at [`VENV`].
 ///
 /// First with wheels alone: that runs no third-party code, so it may write to the shared cache. Where a package
 /// has no wheel its installer must run; it sees the cache, but what it writes there is thrown away.
@@ -66,10 +72,11 @@ pub(crate) async fn build_packages(
     let requirements = step.packages.join("\n");
     let mut env = step.network_env.clone();
     env.extend(uv_env());
+    env.extend(step.exclude_newer.map(|time| ("UV_EXCLUDE_NEWER".to_owned(), time.to_owned())));
     let venv =
         format!("{UV}/uv venv --quiet --no-project --python '{}' {VENV}", step.python.executable.display());
-    let install = format!("{UV}/uv pip install --quiet --no-deps --python {VENV}/bin/python -r -");
-    let wheels_only = format!("{venv} && {install} --only-binary :all:");
+    let install = install_commands(step, "");
+    let wheels_only = format!("{venv} && {}", install_commands(step, " --only-binary :all:"));
 
     let mut spec = build_spec(base.clone(), build, Network::Host);
     spec.extra_binds.push((step.uv.to_owned(), UV.into(), false));
@@ -91,9 +98,25 @@ pub(crate) async fn build_packages(
     run(backend, &spec, "compile packages", &script, &BTreeMap::new(), b"").await
 }
 
+/// The commands that install the packages on standard input, and then the later ones.
+fn install_commands(step: &PackagesStep<'_>, option: &str) -> String {
+    let dependencies = if step.with_dependencies { "" } else { " --no-deps" };
+    let install = format!("{UV}/uv pip install --quiet{dependencies}{option} --python {VENV}/bin/python");
+    let later: Vec<String> = step.later.iter().map(|package| quoted(package)).collect();
+    if later.is_empty() {
+        return format!("{install} -r -");
+    }
+    format!("{install} -r - && {install} -- {}", later.join(" "))
+}
+
+/// One word for the shell.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// The command that compiles installed packages: to bytecode that does not depend on the time of its source, which
 /// nobody edits. Interpreters before 3.7 have no such bytecode.
-fn compile(python: &Python) -> Option<String> {
+pub(crate) fn compile(python: &Python) -> Option<String> {
     let mut numbers = python.version.split('.').map_while(|number| number.parse::<u32>().ok());
     let version = (numbers.next()?, numbers.next()?);
     let command = format!("{VENV}/bin/python -m compileall -q --invalidation-mode unchecked-hash");
@@ -179,7 +202,7 @@ pub(crate) async fn build_install(
     run(backend, &spec, "install the repository", &script, &env, b"").await
 }
 
-fn build_spec(image: Image, build: &LayerBuild, network: Network) -> SandboxSpec {
+pub(crate) fn build_spec(image: Image, build: &LayerBuild, network: Network) -> SandboxSpec {
     SandboxSpec {
         image,
         upper: Upper::Folder(build.files()),
@@ -189,7 +212,7 @@ fn build_spec(image: Image, build: &LayerBuild, network: Network) -> SandboxSpec
     }
 }
 
-fn uv_env() -> BTreeMap<String, String> {
+pub(crate) fn uv_env() -> BTreeMap<String, String> {
     let settings = [
         ("UV_CACHE_DIR", UV_CACHE),
         ("UV_LINK_MODE", "copy"),
@@ -201,7 +224,7 @@ fn uv_env() -> BTreeMap<String, String> {
     settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-async fn run(
+pub(crate) async fn run(
     backend: &dyn Backend,
     spec: &SandboxSpec,
     step: &str,
@@ -235,7 +258,7 @@ pub(crate) fn io_error<'a>(
     move |source| EnvironmentError::Io { action, path: path.to_owned(), source }
 }
 
-fn remove(path: &Path) -> Result<(), EnvironmentError> {
+pub(crate) fn remove(path: &Path) -> Result<(), EnvironmentError> {
     match std::fs::remove_dir_all(path) {
         Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
             Err(EnvironmentError::Io { action: "remove", path: path.to_owned(), source })

@@ -1,5 +1,6 @@
 //! `uv`, fetched once into the cache from the package index, pinned by hash, and the interpreters it finds.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -81,32 +82,94 @@ fn unpack(wheel: &Path, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Finds an interpreter of this machine.
-pub(crate) async fn find_python(uv: &Path, version: &str) -> Result<Python, EnvironmentError> {
-    let failed = |message: String| EnvironmentError::NoPython { version: version.to_owned(), message };
-    let mut find = Command::new(uv.join("uv"));
-    find.args([
-        "python",
-        "find",
-        "--system",
-        "--no-project",
-        "--no-config",
-        "--no-python-downloads",
-        version,
-    ]);
-    find.env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").current_dir("/");
-    let executable = output(find).await.map_err(failed)?;
-    let mut query = Command::new(executable.trim_end());
-    query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
-    let answer = output(query).await.map_err(failed)?;
-    serde_json::from_str(&answer).map_err(|error| failed(format!("the interpreter answers oddly: {error}")))
+/// Where interpreters are looked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places<'a> {
+    /// Folder of `uv`, which knows the search path and its own interpreters.
+    pub(crate) uv: &'a Path,
+    /// Folders with interpreters that are not on the search path.
+    pub(crate) folders: &'a [PathBuf],
+    /// Folder for those that are fetched.
+    pub(crate) fetched: &'a Path,
 }
 
-async fn output(mut command: Command) -> Result<String, String> {
+impl Places<'_> {
+    /// Finds an interpreter of this machine.
+    pub(crate) async fn find(&self, version: &str) -> Result<Python, String> {
+        let executable = match self.query(version, None).await {
+            Ok(executable) => executable,
+            // Starters of version managers can stand in the way of what they start, hence a second search without.
+            Err(message) => self.query(version, Some(self.folders)).await.map_err(|_| message)?,
+        };
+        let mut query = Command::new(executable.trim_end());
+        query.args(["-I", "-S", "-c", include_str!("../python/interpreter.py")]).current_dir("/");
+        let answer = output(&mut query).await?;
+        serde_json::from_str(&answer).map_err(|error| format!("the interpreter answers oddly: {error}"))
+    }
+
+    /// Finds an interpreter of this machine, or fetches it.
+    pub(crate) async fn ensure(
+        &self,
+        version: &str,
+        network_env: &BTreeMap<String, String>,
+    ) -> Result<Python, String> {
+        let missing = match self.find(version).await {
+            Ok(python) => return Ok(python),
+            Err(missing) => missing,
+        };
+        let mut install = Command::new(self.uv.join("uv"));
+        install.args(["python", "install", "--no-progress", "--no-bin", "--no-config", "--", version]);
+        install.env("UV_PYTHON_INSTALL_DIR", self.fetched).env("UV_SYSTEM_CERTS", "1").envs(network_env);
+        match output(install.current_dir("/").kill_on_drop(true)).await {
+            Ok(_) => self.find(version).await,
+            Err(message) => Err(format!(
+                "{missing}; `uv python install`: {message}; `--python` builds with another version"
+            )),
+        }
+    }
+
+    async fn query(&self, version: &str, folders: Option<&[PathBuf]>) -> Result<String, String> {
+        let mut find = Command::new(self.uv.join("uv"));
+        find.args(["python", "find", "--system", "--no-project", "--no-config", "--no-python-downloads"]);
+        find.arg(version).env_remove("VIRTUAL_ENV").env_remove("CONDA_PREFIX").current_dir("/");
+        if let Some(folders) = folders {
+            let path = std::env::join_paths(folders).map_err(|error| error.to_string())?;
+            find.env("PATH", path).env("UV_PYTHON_INSTALL_DIR", self.fetched);
+        }
+        output(&mut find).await
+    }
+}
+
+async fn output(command: &mut Command) -> Result<String, String> {
     let output = command.output().await.map_err(|error| error.to_string())?;
     if output.status.success() {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     } else {
-        Err(String::from_utf8_lossy(&output.stderr).trim().replace('\n', " "))
+        Err(brief(&String::from_utf8_lossy(&output.stderr)))
+    }
+}
+
+/// What `uv` says went wrong, and the last of the causes that it lists.
+fn brief(stderr: &str) -> String {
+    let lines =
+        stderr.lines().map(|line| line.trim().trim_start_matches("error: ").trim_start_matches("cause: "));
+    let lines: Vec<&str> = lines.filter(|line| !line.is_empty()).collect();
+    match lines[..] {
+        [] => "no reason is given".to_owned(),
+        [only] => only.to_owned(),
+        [first, .., last] => format!("{first}: {last}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::brief;
+
+    #[test]
+    fn the_first_and_the_last_cause_are_kept() {
+        assert_eq!(brief("error: No interpreter found\n"), "No interpreter found");
+        let long = "error: Failed to install x\n  cause: Request failed\n  cause: dns error\n\n";
+        assert_eq!(brief(long), "Failed to install x: dns error");
+        assert_eq!(brief(" \n"), "no reason is given");
     }
 }

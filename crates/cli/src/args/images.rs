@@ -10,9 +10,10 @@ use crate::commands::images::{ExportArgs, ImportArgs, PullArgs, PushArgs};
 pub(crate) enum ImagesCommand {
     /// Build the images of instances ahead of their use
     ///
-    /// What is there already is not built again, so running it twice is cheap.
+    /// What is there already is not built again, so running it twice is cheap. Without `--specs`, the built-in specs of
+    /// SWE-Gym and SWE-bench count.
     ///
-    /// Example: swegym images build -i tasks.jsonl --repos repos --specs specs.json -j 8
+    /// Example: swegym images build -i tasks.jsonl --repos repos -j 8
     Build(BuildArgs),
     /// Show the images in the store
     ///
@@ -63,6 +64,9 @@ pub(crate) enum ImagesCommand {
 pub(crate) struct BuildArgs {
     #[command(flatten)]
     pub(crate) set: SetArgs,
+    /// Say for each instance what building takes and what of its spec is left out, and build nothing
+    #[arg(long)]
+    pub(crate) explain: bool,
     /// Images at once [default: number of processors]
     #[arg(short, long, value_parser = at_least_one)]
     pub(crate) jobs: Option<usize>,

@@ -22,10 +22,24 @@ pub(crate) struct Inputs {
 
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
 pub(crate) fn load(args: &InstanceArgs) -> anyhow::Result<Inputs> {
-    load_set(&args.source)
+    let inputs = load_set(&args.source)?;
+    check_specs(&inputs)?;
+    for instance in &inputs.instances {
+        let has_command = !inputs.specs.get(&instance.environment)?.test_cmd.is_empty();
+        ensure!(has_command, "prepare `{}`: its environment spec has no `test_cmd`", instance.id());
+    }
+    Ok(inputs)
 }
 
-/// Reads the instances that the flags select, and their specs.
+/// Says which instance has no spec, if one has none.
+pub(crate) fn check_specs(inputs: &Inputs) -> anyhow::Result<()> {
+    for instance in &inputs.instances {
+        inputs.specs.get(&instance.environment).with_context(|| format!("prepare `{}`", instance.id()))?;
+    }
+    Ok(())
+}
+
+/// Reads the instances that the flags select, and the specs, which may lack some of theirs.
 pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     let mut instances = Vec::new();
     let mut digests = BTreeMap::new();
@@ -45,11 +59,7 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
         .retain(|instance| args.only.is_empty() || args.only.iter().any(|id| id == instance.id().as_str()));
     instances.truncate(args.limit.unwrap_or(usize::MAX));
     ensure!(!instances.is_empty(), "find instances: the files hold none");
-    let specs = Specs::load(&args.specs)?;
-    digests.insert(args.specs.display().to_string(), digest_file(&args.specs)?);
-    for instance in &instances {
-        specs.get(&instance.environment).with_context(|| format!("prepare `{}`", instance.id()))?;
-    }
+    let specs = load_specs(args, &mut digests)?;
     let repos = args.repos.as_deref().map(repositories).transpose()?;
     Ok(Inputs { instances: instances.into_iter().map(Arc::new).collect(), specs, repos, digests })
 }
@@ -58,4 +68,25 @@ fn repositories(folder: &Path) -> anyhow::Result<PathBuf> {
     let repos = std::path::absolute(folder).with_context(|| format!("find `{}`", folder.display()))?;
     ensure!(repos.is_dir(), "open the repositories folder `{}`: it is not a folder", repos.display());
     Ok(repos)
+}
+
+/// The specs that the flags name, else the built-in ones, with the interpreter that the flags name.
+fn load_specs(args: &SetArgs, digests: &mut BTreeMap<String, String>) -> anyhow::Result<Specs> {
+    let specs = match &args.specs {
+        Some(path) => {
+            let specs = Specs::load(path)?;
+            for file in Specs::files(path)? {
+                digests.insert(file.display().to_string(), digest_file(&file)?);
+            }
+            specs
+        }
+        None => {
+            digests.insert("built-in specs".to_owned(), Specs::builtin_digest());
+            Specs::builtin()?
+        }
+    };
+    Ok(match &args.python {
+        Some(version) => specs.with_python(version),
+        None => specs,
+    })
 }

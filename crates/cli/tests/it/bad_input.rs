@@ -60,6 +60,56 @@ fn a_missing_spec_is_said_before_anything_runs() {
 }
 
 #[test]
+fn an_unknown_key_of_a_spec_is_named_with_the_nearest() {
+    let place = Place::new();
+    std::fs::create_dir_all(place.path("own")).unwrap();
+    place.write("own/o__n.toml", "repo = \"o/n\"\n\n[[specs]]\nversions = [\"1\"]\npip_package = [\"a\"]\n");
+    place.write("tasks.jsonl", row().to_string());
+    std::fs::create_dir_all(place.path("repos")).unwrap();
+    let arguments =
+        ["images", "build", "--explain", "-i", "tasks.jsonl", "--repos", "repos", "--specs", "own"];
+    let ran = place.run(&arguments);
+    assert_eq!(ran.code, Some(1));
+    for part in ["own/o__n.toml", "line 5", "unknown key `pip_package`; the nearest is `pip_packages`"] {
+        assert!(ran.stderr.contains(part), "{part} is missing: {}", ran.stderr);
+    }
+    assert_eq!(ran.stdout, "");
+}
+
+#[test]
+fn without_specs_the_built_in_ones_count() {
+    let place = Place::new();
+    place.write("tasks.jsonl", row().to_string());
+    std::fs::create_dir_all(place.path("repos")).unwrap();
+    let arguments = ["eval", "-i", "tasks.jsonl", "--repos", "repos", "--predictions", "gold", "-o", "out"];
+    let ran = place.run(&arguments);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("`o/n` version `1`: the specs do not have the repository"), "{}", ran.stderr);
+    let mut dvc = row();
+    (dvc["repo"], dvc["version"]) = (json!("iterative/dvc"), json!("3.51"));
+    place.write("tasks.jsonl", dvc.to_string());
+    let ran = place.run(&arguments);
+    assert!(
+        ran.stderr.contains("`iterative/dvc` version `3.51`: the specs have 147 versions: 0.1"),
+        "{}",
+        ran.stderr
+    );
+}
+
+#[test]
+fn a_spec_without_a_test_command_is_said_before_anything_runs() {
+    let place = Place::new();
+    let mut dbt = row();
+    (dbt["repo"], dbt["version"]) = (json!("dbt-labs/dbt-core"), json!("1.0"));
+    place.write("tasks.jsonl", dbt.to_string());
+    std::fs::create_dir_all(place.path("repos")).unwrap();
+    let ran =
+        place.run(&["eval", "-i", "tasks.jsonl", "--repos", "repos", "--predictions", "gold", "-o", "out"]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("`o__n-1`: its environment spec has no `test_cmd`"), "{}", ran.stderr);
+}
+
+#[test]
 fn predictions_for_nothing_are_refused() {
     let place = Place::new();
     place.write("preds.jsonl", r#"{"instance_id": "o__n-2", "model_name_or_path": "m", "model_patch": ""}"#);

@@ -172,3 +172,109 @@ fn assert_index_is_younger(place: &Place) {
     let times: Vec<&str> = shown.lines().filter_map(|line| line.trim().strip_prefix("mtime: ")).collect();
     assert_eq!(times, vec![format!("{FIXED_TIME}:0"); 4], "{shown}");
 }
+
+const STEPS: &str = r#"
+repo = "toy/toy"
+[defaults]
+python = "3"
+test_cmd = "python -m pytest -rA"
+exclude_newer = "2024-12-01"
+[[specs]]
+versions = ["1.0"]
+packages = "pytest nodejs>=16"
+pip_packages = ["inflection==0.5.1"]
+pre_install = ["apt-get install -y cmake && echo changed >> README.md", "git remote add upstream nowhere"]
+install = "[ \"$(tail -n1 README.md)\" = changed ]; pip install 'toolz<0.12.1'; python -m pip uninstall -y inflection"
+"#;
+
+#[test]
+fn what_building_takes_is_explained_and_then_done() {
+    if !network() {
+        return;
+    }
+    let place = Place::with_shared_cache();
+    toy_set(&place);
+    place.write("toy.toml", STEPS);
+    let set =
+        ["build", "-i", "tasks.jsonl", "--repos", "repos", "--specs", "toy.toml", "--only", "toy__toy-1"];
+    let explain = [&set[..], &["--explain"]].concat();
+    let text = run(&place, &explain).stdout;
+    assert!(text.contains("  left out: nodejs>=16\n    because there is no wheel of it"), "{text}");
+    assert!(text.contains("where tests need them, install there: cmake"), "{text}");
+    let explained = &lines(&run(&place, &[&explain[..], &["--format", "json"]].concat()))[0];
+    let plan = &explained["plan"];
+    assert_eq!(plan["requirements"], json!(["pytest"]));
+    assert_eq!(plan["exclude_newer"], "2024-12-01T00:00:00Z");
+    assert_eq!(plan["commands"][0], ": && echo changed >> README.md");
+    let left_out: Vec<&str> =
+        plan["left_out"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
+    assert_eq!(left_out, ["nodejs>=16", "apt-get install -y cmake", "git remote add upstream nowhere"]);
+
+    run(&place, &set);
+    let evaluated = place.run(&[
+        "eval",
+        "-i",
+        "tasks.jsonl",
+        "--repos",
+        "repos",
+        "--specs",
+        "toy.toml",
+        "--only",
+        "toy__toy-1",
+        "--predictions",
+        "gold",
+        "-o",
+        "out",
+    ]);
+    assert_eq!(evaluated.code, Some(0), "{}", evaluated.stderr);
+    let report = fs::read_to_string(place.path("out/rollouts/toy__toy-1/0/eval/report.json")).unwrap();
+    assert!(report.contains("\"resolved\": true"), "{report}");
+    assert_installed(&place);
+}
+
+#[test]
+fn explaining_says_which_instance_has_no_spec_and_goes_on() {
+    let place = Place::new();
+    toy_set(&place);
+    let ran = place.run(&["images", "build", "--explain", "-i", "tasks.jsonl", "--repos", "repos"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let missing = "no plan: image_spec: failed to find the environment spec of `toy/toy` version `1.0`";
+    assert_eq!(ran.stdout.matches(missing).count(), 2, "{}", ran.stdout);
+}
+
+#[test]
+fn an_interpreter_that_is_not_to_be_had_is_named() {
+    if !network() {
+        return;
+    }
+    let place = Place::with_shared_cache();
+    toy_set(&place);
+    let set = ["--repos", "repos", "--specs", "specs.json", "--only", "toy__toy-1", "--python", "3.5"];
+    let set = [&["images", "build", "-i", "tasks.jsonl"][..], &set].concat();
+    let ran = place.run(&set);
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    for part in ["failed to find Python `3.5`: ", "`uv python install`: ", "`--python` builds with another"] {
+        assert!(ran.stdout.contains(part), "{part} is missing: {}", ran.stdout);
+    }
+    let explained = place.run(&[&set[..], &["--explain"]].concat());
+    assert_eq!(explained.code, Some(0), "{}", explained.stderr);
+    assert!(explained.stdout.contains("  python 3.5: not on this machine"), "{}", explained.stdout);
+}
+
+/// The later commands had their way with the packages, as of their day; the repository is as it was.
+fn assert_installed(place: &Place) {
+    let list = lines(&place.run(&["images", "list", "--format", "json"]));
+    let toy = list.iter().find(|image| image["image"] == "toy__toy-1").unwrap();
+    let layer = |number: usize| {
+        place.cache().join("store/layers").join(toy["layers"][number].as_str().unwrap()).join("fs")
+    };
+    let library = fs::read_dir(layer(2).join("opt/venv/lib")).unwrap().next().unwrap().unwrap().path();
+    let packages: Vec<String> = fs::read_dir(library.join("site-packages"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(packages.contains(&"toolz-0.12.0.dist-info".to_owned()), "{packages:?}");
+    assert!(!layer(2).join("opt/uv-cache").exists(), "the cache is no part of an image");
+    let readme = layer(2).join("testbed/README.md");
+    assert!(!readme.exists() || fs::read_to_string(readme).unwrap() == "# toy\n");
+}

@@ -9,6 +9,7 @@ use swegym_environment::ImageBuilder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use super::explain;
 use crate::args::{BuildArgs, Format};
 use crate::commands::inputs;
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
@@ -27,10 +28,17 @@ struct Built {
 /// Runs the command.
 pub(super) async fn run(args: BuildArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let inputs = inputs::load_set(&args.set)?;
+    if !args.explain {
+        inputs::check_specs(&inputs)?;
+    }
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start(printer).await?;
     let repos = inputs.repos.context("find repositories to build images from: give `--repos`")?;
     let images = Arc::new(engine.image_builder(inputs.specs, repos)?);
+    if args.explain {
+        let all = explain::run(&images, &inputs.instances, args.format, printer);
+        return Ok(cancel.run_until_cancelled(all).await.unwrap_or(Exit::Interrupted));
+    }
     let begin = Instant::now();
     let jobs = args.jobs.unwrap_or_else(default_jobs);
     let all = build_all(images, &inputs.instances, jobs, printer);

@@ -3,6 +3,7 @@
 mod build;
 mod columns;
 mod du;
+mod explain;
 mod export;
 mod gc;
 mod host_bytes;

@@ -111,7 +111,7 @@ async fn instances(
         "make the instances: `{}` holds others, made with another seed or version; give another folder with `-o`",
         path.display()
     );
-    let json = serde_json::to_vec_pretty(&specs()).context("write the specs")?;
+    let json = serde_json::to_vec_pretty(&specs().pinned_as_json()).context("write the specs")?;
     write_atomic(&layout.specs(), &json)?;
     write_instances(&path, &instances)?;
     // What is rolled out is what was written, read back as any other user of the file would.

@@ -2,7 +2,7 @@
 //! distribution. Pinned by version and hash, and old enough for Python 3.9.
 
 use swegym_core::RepoName;
-use swegym_environment::{EnvironmentSpec, PinnedFile, Specs};
+use swegym_environment::{EnvironmentSpec, PinnedFile, Pins, Setup, Specs};
 
 /// A package.
 pub(super) struct Package {
@@ -83,15 +83,16 @@ impl Package {
     }
 
     fn spec(&self) -> EnvironmentSpec {
+        let install = "python -m pip install --quiet --use-pep517 --no-build-isolation --no-deps -e .";
         EnvironmentSpec {
-            python: PYTHON.to_owned(),
-            packages: REQUIREMENTS.map(str::to_owned).to_vec(),
-            instance_packages: std::collections::BTreeMap::new(),
-            install_repo: Some(
-                "python -m pip install --quiet --use-pep517 --no-build-isolation --no-deps -e .".to_owned(),
-            ),
-            eval_commands: Vec::new(),
+            python: Some(PYTHON.to_owned()),
+            setup: Setup::Pinned(Pins {
+                packages: REQUIREMENTS.map(str::to_owned).to_vec(),
+                install_repo: Some(install.to_owned()),
+                ..Pins::default()
+            }),
             test_cmd: "pytest -rA --tb=short -p no:cacheprovider".to_owned(),
+            ..EnvironmentSpec::default()
         }
     }
 }

@@ -41,7 +41,14 @@ pub(super) async fn prepare(
 ) -> anyhow::Result<(Vec<Instance>, bool)> {
     // A throw-away builder over an empty folder: it knows interpreters and the index.
     let python = engine.image_builder(specs(), repos.to_owned())?.python(PYTHON).await?;
-    let inputs = (SYNTH_VERSION, package.sdist.sha256, specs(), python, package.instances, wanted.seed);
+    let inputs = (
+        SYNTH_VERSION,
+        package.sdist.sha256,
+        specs().pinned_as_json(),
+        python,
+        package.instances,
+        wanted.seed,
+    );
     let recipe = Recipe::new("quickstart", &inputs)?;
     let store = engine.store.clone();
     let (layer, reused) = match tokio::task::spawn_blocking(move || store.begin(&recipe)).await?? {
