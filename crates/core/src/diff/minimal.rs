@@ -102,3 +102,35 @@ fn lengths(lines: &[&[u8]]) -> (i128, i128) {
 fn signed(count: usize) -> i128 {
     i128::try_from(count).unwrap_or(i128::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minimal(patch: &str) -> String {
+        String::from_utf8(minimal_patch(patch.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn context_goes_and_lines_are_counted_again() {
+        let patch = "diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n\
+                     @@ -3,4 +3,5 @@ def f():\n a\n-b  \n+c\n+d\n e\n f\n@@ -20,2 +21,1 @@\n-g\n h\n";
+        let short = "--- a/x\n+++ b/x\n@@ -4,2 +4,3 @@\n-b\n+c\n+d\n e\n@@ -20,2 +21,1 @@\n-g\n h\n";
+        assert_eq!(minimal(patch), short);
+    }
+
+    #[test]
+    fn new_files_hunks_without_lengths_and_text_are_dropped() {
+        assert_eq!(minimal("diff --git a/x b/x\n--- /dev/null\n+++ b/x\n@@ -0,0 +1,1 @@\n+a\n"), "");
+        assert_eq!(minimal("--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n"), "--- a/x\n+++ b/x\n");
+        assert_eq!(minimal("I have fixed it.\n"), "");
+    }
+
+    #[test]
+    fn a_removed_file_is_taken_for_part_of_the_next_one() {
+        let removed = "--- a/x\n+++ /dev/null\n@@ -1,1 +0,0 @@\n-a\n";
+        assert_eq!(minimal(removed), "");
+        let next = "diff --git a/y b/y\n--- /dev/null\n+++ b/y\n@@ -0,0 +1,1 @@\n+b\n";
+        assert_eq!(minimal_patch([removed, next].concat().as_bytes()), Err(DiffError::NoNames));
+    }
+}

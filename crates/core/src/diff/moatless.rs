@@ -138,3 +138,43 @@ fn text(hunks: &[CodeHunk<'_>], side: usize) -> String {
     text.push_str(&format!("\n</file=\"{}\">\n", last.unwrap_or("None")));
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_where_the_headers_say() {
+        let patch = "--- a/a-b/x.py y\n+++ b/a-b/x.py y\n@@ -1,2 +3,4 @@\n-a\n@@ -9 +9 @@\n+++ b/n.py\n@@ -0,0 +1,1 @@\n+n\n";
+        let places = hunk_places(patch).unwrap();
+        let path = |path: &str| Some(path.to_owned());
+        let first = HunkPlace {
+            old_path: path("a-b/x.py"),
+            new_path: path("a-b/x.py"),
+            old_start: 1,
+            old_lines: 2,
+            new_start: 3,
+            new_lines: 4,
+        };
+        assert_eq!(places[0], first);
+        assert_eq!((places.len(), &places[1].old_path, &places[1].new_path), (2, &None, &path("n.py")));
+        assert_eq!(hunk_places("--- a/\u{301}\n").unwrap_err().upstream(), "AttributeError");
+    }
+
+    #[test]
+    fn the_last_hunk_of_a_file_gets_the_name_of_the_file_before() {
+        let file =
+            |name: &str| format!("--- a/{name}\n+++ b/{name}\n@@ -1,2 +1,2 @@ def f():\n-old\n+new\n same");
+        let (before, after) = code_before_after(&[file("x"), file("y")].join("\n")).unwrap();
+        let code = |line: &str| format!("def f():\n{line}\nsame\n ... \n ... \n");
+        let first = |line: &str| format!("\n<file=\"x\">\n{}\n</file=\"x\">\n", code(line));
+        let second = |line: &str| format!("\n<file=\"y\">\n{}\n</file=\"y\">\n", code(line));
+        assert_eq!(before, first("old") + &second("old"));
+        assert_eq!(after, first("new") + &second("new"));
+        assert_eq!(
+            code_before_after("@@ -1 +1\n").unwrap_err(),
+            DiffError::NoHeading { line: "@@ -1 +1".into() }
+        );
+        assert_eq!(code_before_after("").unwrap().0, "\n</file=\"None\">\n");
+    }
+}

@@ -54,3 +54,26 @@ pub fn modified_files(test_patch: &[u8]) -> Result<Vec<&[u8]>, DiffError> {
     let old_names = files.into_iter().map(|file| file.source).filter(|name| *name != DEV_NULL);
     Ok(old_names.filter_map(|name| name.strip_prefix(b"a/")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_about_tests_anywhere_in_the_path_decides() {
+        for (path, is_test) in [
+            ("tests/test_x.py", true),
+            ("docs/latest.rst", true),
+            ("e2e/x.py", true),
+            ("src/Test.py", false),
+            ("src/x.py", false),
+        ] {
+            assert_eq!(is_test_path(path.as_bytes()), is_test, "{path}");
+        }
+        let file = |name: &str| format!("diff --git a/{name} b/{name}\nold mode 100644\nnew mode 100755\n");
+        let (program, test) = (file("src/x.py"), file("tests/x.py"));
+        let parts = split_tests(format!("{program}{test}{program}").as_bytes()).unwrap();
+        assert_eq!(parts.patch, [program.as_bytes(), program.as_bytes()].concat());
+        assert_eq!(parts.test_patch, test.as_bytes());
+    }
+}

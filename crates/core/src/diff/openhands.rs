@@ -62,3 +62,29 @@ fn first_diff(text: &[u8]) -> usize {
     }
     0
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_terminal_showed_goes() {
+        let shown = b"$ git diff\r\n\x1b[K0\r\ndiff --git a/x b/x\r\n+a \r\n\r\n \xc2\xa0";
+        assert_eq!(clean_prediction(shown), b"diff --git a/x b/x\n+a\n");
+        assert_eq!(clean_prediction(b" \r\n\t"), b"");
+        assert_eq!(clean_prediction(b"no diff\r"), b"no diff\n");
+    }
+
+    #[test]
+    fn only_stubs_of_binary_files_go() {
+        let text = "diff --git a/x b/x\n+a";
+        let stub = "diff --git a/y b/y\nBinary files a/y and b/y differ";
+        let full = "diff --git a/z b/z\nGIT binary patch";
+        let patch = [text, stub, full, stub].join("\n");
+        assert_eq!(remove_binary_diffs(patch.as_bytes()), [text, full].join("\n").as_bytes());
+        assert_eq!(
+            remove_binary_diffs(b"diff --git Binary files\r\n+a\x0cb\n"),
+            b"diff --git Binary files\n+a\nb"
+        );
+    }
+}

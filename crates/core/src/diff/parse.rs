@@ -280,3 +280,86 @@ pub(super) fn line_number(digits: &[u8]) -> Result<u64, DiffError> {
 fn group<'a>(captures: &Captures<'a>, index: usize) -> Option<&'a [u8]> {
     captures.get(index).map(|found| found.as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn paths(patch: &str) -> Vec<String> {
+        let files = parse(patch.as_bytes()).unwrap();
+        files.iter().map(|file| String::from_utf8_lossy(file.path().unwrap()).into_owned()).collect()
+    }
+
+    fn error(patch: &str) -> DiffError {
+        parse(patch.as_bytes()).unwrap_err()
+    }
+
+    #[test]
+    fn every_kind_of_change_is_a_file() {
+        let patch = "Subject: a mail\n\
+            diff --git a/old.py b/new.py\nsimilarity index 90%\nrename from old.py\nrename to new.py\n\
+            --- a/old.py\n+++ b/new.py\n@@ -1 +1,2 @@ def f():\n-a\n+b\n+c\n\\ No newline at end of file\n\
+            diff --git a/n.py b/n.py\nnew file mode 100644\n--- /dev/null\n+++ b/n.py\n@@ -0,0 +1 @@\n+n\n\
+            diff --git a/mode b/mode\nold mode 100644\nnew mode 100755\n\
+            diff --git a/logo.png b/logo.png\nindex 1..2 100644\nGIT binary patch\nliteral 1\nIcm\n\n\
+            diff --git a/b.png b/b.png\nBinary files a/b.png and b/b.png differ\n";
+        assert_eq!(paths(patch), ["new.py", "n.py", "mode", "logo.png", "b.png"]);
+        let files = parse(patch.as_bytes()).unwrap();
+        let kinds = files.iter().map(|file| (file.is_rename(), file.is_added(), file.is_binary));
+        assert_eq!(
+            kinds.collect::<Vec<_>>(),
+            [
+                (true, false, false),
+                (false, true, false),
+                (false, false, false),
+                (false, false, true),
+                (false, false, true)
+            ]
+        );
+        assert_eq!((files[0].count(LineKind::Added), files[0].count(LineKind::Removed)), (2, 1));
+        assert_eq!(files[0].hunks[0].heading, b"def f():");
+    }
+
+    #[test]
+    fn carriage_returns_belong_to_names_and_quotes_stay() {
+        // The names of the header differ from those of the lines below it by the carriage return: two files.
+        let patch = "diff --git a/x b/x\r\n--- a/x\r\n+++ b/x\r\n@@ -1 +1 @@\r\n-a\r\n+b\r\n";
+        assert_eq!(paths(patch), ["x\r", "x\r"]);
+        assert_eq!(paths("diff --git \"a/\\303\" \"b/\\303\"\n"), ["\"a/\\303\""]);
+    }
+
+    #[test]
+    fn bytes_stay_bytes_and_blank_context_gets_its_blank_back() {
+        let patch = b"--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-\xff\0\n+\xfe\r\n\n";
+        let mut written = Vec::new();
+        parse(patch).unwrap()[0].write_to(&mut written);
+        assert_eq!(written, b"--- a/x\n+++ b/x\n@@ -1,2 +1,2 @@\n-\xff\0\n+\xfe\r\n \n");
+    }
+
+    #[test]
+    fn errors_say_where_and_which_exception_upstream_raises() {
+        let head = "--- a/x\n+++ b/x\n";
+        for (patch, message, exception) in [
+            (
+                format!("{head}@@ -1,2 +1 @@\n-a\n"),
+                "line 3: the hunk is shorter than its lengths say",
+                "UnidiffParseError",
+            ),
+            (
+                format!("{head}@@ -1 +1 @@\n-a\n-b\n"),
+                "line 5: the hunk is longer than its lengths say",
+                "UnidiffParseError",
+            ),
+            (format!("{head}@@ -1 +1 @@\nx\n"), "line 4: it is no line of a hunk", "UnidiffParseError"),
+            ("@@ -1 +1 @@\n".to_owned(), "line 1: a hunk without a file", "UnidiffParseError"),
+            ("+++ b/x\n".to_owned(), "line 1: a new file name without an old one", "UnboundLocalError"),
+            ("GIT binary patch\n".to_owned(), "line 1: binary content without a file", "AttributeError"),
+        ] {
+            let error = error(&patch);
+            assert_eq!(error.to_string(), format!("parse the patch: {message}"));
+            assert_eq!(error.upstream(), exception);
+        }
+        let stub = parse(b"Binary file x has changed\n").unwrap();
+        assert_eq!(stub[0].path().unwrap_err().upstream(), "TypeError");
+    }
+}

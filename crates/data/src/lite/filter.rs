@@ -70,3 +70,46 @@ impl LiteFilter<'_> {
         !expects_message(self.test_patch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HUNK: &str = "@@ -1 +1 @@\n-a\n+b\n";
+
+    fn keeps(statement: &str, patch: &str, test_patch: &str) -> bool {
+        let (patch, test_patch) = (&Patch::from(patch), &Patch::from(test_patch));
+        let filter = LiteFilter { repo: "o/n", problem_statement: statement, patch, test_patch };
+        filter.keeps(&mut |_| false).unwrap()
+    }
+
+    #[test]
+    fn small_changes_with_long_statements_are_kept() {
+        let long = "word ".repeat(41);
+        let file = format!("--- a/x.py\n+++ b/x.py\n{HUNK}");
+        assert!(keeps(&long, &file, ""));
+        assert!(keeps(&long, &format!("{file}{HUNK}{HUNK}"), "+ pytest.raises(E)\n"));
+        for (statement, patch, test_patch) in [
+            ("word ".repeat(40), file.clone(), ""),
+            (format!("{long} a.png"), file.clone(), ""),
+            (long.clone(), format!("{file}{HUNK}{HUNK}{HUNK}"), ""),
+            (long.clone(), format!("{file}--- a/y.py\n+++ b/y.py\n{HUNK}"), ""),
+            (long.clone(), "--- /dev/null\n+++ b/x.py\n@@ -0,0 +1 @@\n+b\n".to_owned(), ""),
+            (long.clone(), "diff --git a/x b/x\nold mode 100644\nnew mode 100755\n".to_owned(), ""),
+            (long.clone(), file.clone(), "-  pytest.warns(E)\n match\n"),
+            (long.clone(), file.clone(), "+ self.assertRaises(E)\n"),
+        ] {
+            assert!(!keeps(&statement, &patch, test_patch), "{statement} {patch} {test_patch}");
+        }
+    }
+
+    #[test]
+    fn a_patch_that_cannot_be_read_is_an_error() {
+        let patch = Patch::from("--- a/x.py\n+++ b/x.py\n@@ -1 +1 @@\n-a\n");
+        let statement = "word ".repeat(41);
+        let filter =
+            LiteFilter { repo: "o/n", problem_statement: &statement, patch: &patch, test_patch: &patch };
+        assert_eq!(filter.keeps(&mut |_| false).unwrap_err().upstream(), "UnidiffParseError");
+        assert_eq!(LiteFilter { problem_statement: "short", ..filter }.keeps(&mut |_| false), Ok(false));
+    }
+}

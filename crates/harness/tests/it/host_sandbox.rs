@@ -113,9 +113,11 @@ impl Sandbox for HostSandbox {
     }
 
     async fn write_file(&self, path: &str, content: &[u8]) -> Result<(), SandboxError> {
-        let text = String::from_utf8_lossy(content);
-        let inside = text.replace("/testbed", &self.path("/testbed").display().to_string());
-        Ok(fs::write(self.path(path), inside)?)
+        let content = match std::str::from_utf8(content) {
+            Ok(text) => text.replace("/testbed", &self.path("/testbed").display().to_string()).into_bytes(),
+            Err(_) => content.to_vec(),
+        };
+        Ok(fs::write(self.path(path), content)?)
     }
 
     async fn destroy(self: Box<Self>) -> Result<(), SandboxError> {
