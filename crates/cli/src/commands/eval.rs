@@ -24,8 +24,10 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start(printer).await?;
     let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
+    let mut settings = inputs.settings;
+    settings.insert("predictions".to_owned(), args.predictions.into());
     let run = Run {
-        settings: toml::Table::from_iter([("predictions".to_owned(), args.predictions.into())]),
+        settings,
         solver: Arc::new(PredictionSolver { predictions }),
         name,
         folder: folder.clone(),

@@ -17,6 +17,8 @@ pub(crate) struct Inputs {
     pub(crate) specs: Specs,
     pub(crate) repos: PathBuf,
     pub(crate) digests: BTreeMap<String, String>,
+    /// What of the flags belongs into `run.toml`.
+    pub(crate) settings: toml::Table,
 }
 
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
@@ -62,7 +64,9 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     let repos =
         std::path::absolute(&args.repos).with_context(|| format!("find `{}`", args.repos.display()))?;
     ensure!(repos.is_dir(), "open the repositories folder `{}`: it is not a folder", repos.display());
-    Ok(Inputs { instances: instances.into_iter().map(Arc::new).collect(), specs, repos, digests })
+    let instances = instances.into_iter().map(Arc::new).collect();
+    let python = args.python.iter().map(|version| ("python".to_owned(), version.as_str().into()));
+    Ok(Inputs { instances, specs, repos, digests, settings: python.collect() })
 }
 
 /// The specs that the flags name, else the built-in ones, with the interpreter that the flags name.

@@ -34,7 +34,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     let engine = Engine::start(printer).await?;
     let images = Arc::new(engine.image_builder(inputs.specs, inputs.repos)?);
     let run = Run {
-        settings: settings(&policy, &config),
+        settings: settings(&policy, &config).into_iter().chain(inputs.settings).collect(),
         solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),
         name: policy.name,
         folder: folder.clone(),
