@@ -25,7 +25,8 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
     let images = engine.images(&inputs, &args.set.sandbox)?;
-    let mut settings = args.set.sandbox.settings()?;
+    let mut settings = inputs.settings;
+    settings.extend(args.set.sandbox.settings()?);
     settings.insert("predictions".to_owned(), args.predictions.into());
     let run = Run {
         settings,

@@ -18,6 +18,8 @@ pub(crate) struct Inputs {
     /// What images are built from, where the flags say.
     pub(crate) repos: Option<PathBuf>,
     pub(crate) digests: BTreeMap<String, String>,
+    /// What of the flags belongs into `run.toml`.
+    pub(crate) settings: toml::Table,
 }
 
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
@@ -61,7 +63,9 @@ pub(crate) fn load_set(args: &SetArgs) -> anyhow::Result<Inputs> {
     ensure!(!instances.is_empty(), "find instances: the files hold none");
     let specs = load_specs(args, &mut digests)?;
     let repos = args.repos.as_deref().map(repositories).transpose()?;
-    Ok(Inputs { instances: instances.into_iter().map(Arc::new).collect(), specs, repos, digests })
+    let instances = instances.into_iter().map(Arc::new).collect();
+    let python = args.python.iter().map(|version| ("python".to_owned(), version.as_str().into()));
+    Ok(Inputs { instances, specs, repos, digests, settings: python.collect() })
 }
 
 fn repositories(folder: &Path) -> anyhow::Result<PathBuf> {

@@ -35,12 +35,13 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
     let images = engine.images(&inputs, &args.set.sandbox)?;
     let mut settings = settings(&policy, &config);
+    settings.extend(inputs.settings);
     settings.extend(args.set.sandbox.settings()?);
-    settings.insert("allow_host".to_owned(), args.allow_host.clone().into());
-    let network = match args.allow_host.is_empty() {
-        true => Network::None,
-        false => Network::Allowlist(Allowlist { hosts: args.allow_host }),
-    };
+    let mut network = Network::None;
+    if !args.allow_host.is_empty() {
+        settings.insert("allow_host".to_owned(), args.allow_host.clone().into());
+        network = Network::Allowlist(Allowlist { hosts: args.allow_host });
+    }
     let run = Run {
         settings,
         solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),

@@ -256,6 +256,10 @@ fn an_interpreter_that_is_not_to_be_had_is_named() {
     for part in ["failed to find Python `3.5`: ", "`uv python install`: ", "`--python` builds with another"] {
         assert!(ran.stdout.contains(part), "{part} is missing: {}", ran.stdout);
     }
+    let ran = place.run(&[&["eval", "--predictions", "gold", "-o", "out"], &set[2..]].concat());
+    assert_eq!(ran.code, Some(3), "{}", ran.stderr);
+    let written = fs::read_to_string(place.path("out/run.toml")).unwrap();
+    assert!(written.contains("python = \"3.5\""), "{written}");
     let explained = place.run(&[&set[..], &["--explain"]].concat());
     assert_eq!(explained.code, Some(0), "{}", explained.stderr);
     assert!(explained.stdout.contains("  python 3.5: not on this machine"), "{}", explained.stdout);
