@@ -153,7 +153,7 @@ fn flags_of_sandboxes_that_do_not_fit_are_refused() {
 #[test]
 fn images_are_built_from_repositories() {
     let place = Place::new();
-    place.write("tasks.jsonl", &row().to_string());
+    place.write("tasks.jsonl", row().to_string());
     place.write("specs.json", r#"{"o/n": {"1": {"python": "3", "test_cmd": "true"}}}"#);
     let ran = place.run(&["eval", "-i", "tasks.jsonl", "--specs", "specs.json", "--predictions", "gold"]);
     assert_eq!(ran.code, Some(1));
