@@ -3,14 +3,19 @@
 //! Parsing and grading are pure. What runs in the sandbox is hostile: its log is bytes that may hold anything, and
 //! files that the tests depend on are brought back to what they were before it is run.
 
+mod agreement;
 mod apply;
+mod channel;
 mod directives;
 mod evaluate;
+mod findings;
 mod git;
 mod grade;
 mod parsers;
 mod patch_paths;
 mod report;
+mod runner_config;
+mod runner_files;
 mod test_files;
 
 pub use apply::apply_patch;
