@@ -4,8 +4,8 @@ Loaded by `-p swegym_channel` before any code of the project. SWEGYM_CHANNEL nam
 which a key lies, once. Each line is `HMAC-SHA256 SP JSON`, numbered from 0. Where there is no key (workers of xdist,
 a pytest that a test starts) the plugin is silent.
 
-The code under test shares this process and may look for the key or speak through this plugin. So nothing that it could
-replace is used to write a line, and what looks like an attempt is told at once, in a line that cannot be taken back.
+The code under test shares this process and may look for the key or speak through this plugin. So a line is written with
+nothing that it could replace, and what looks like an attempt is told at once, in a line that cannot be taken back.
 pytest 3 to 9, Python 3.5 and later; nothing beyond both.
 """
 
@@ -82,18 +82,41 @@ def take_over():
 
 
 def sender(descriptor, key):
-    """Takes texts, writes them as lines. All state is local to this generator; what it calls is built in."""
+    """Takes texts, writes them as lines.
+
+    All state is local to this generator, and what it calls is built in. The first text is preceded by the code that
+    may send any, and the parts of this module that must not change. To each line it adds which files of the project
+    are on the stack: the harness knows which of them may be there.
+    """
     key = key.ljust(64, b"\0")
     inner = sha256(bytes(byte ^ 0x36 for byte in key))
     outer = sha256(bytes(byte ^ 0x5C for byte in key))
     del key
-    write, getpid = os.write, os.getpid
-    pid, number = getpid(), 0
+    write, getpid, getframe, quote, root, most = os.write, os.getpid, sys._getframe, quoted, ROOT, MOST_NAMES
+    pid, number, size = getpid(), 0, len(ROOT)
+    allowed, parts, bottom = yield
     while True:
         text = yield
         if getpid() != pid:
             continue
-        line = ('{"n":%d,%s}' % (number, text)).encode("ascii")
+        frame = getframe(1)
+        files, last = [], None
+        if frame is None or frame.f_code is not allowed:
+            files.append("<not the plugin>")
+        while frame is not None:
+            path = frame.f_code.co_filename
+            ours = path[:size] == root or (path[:1] != "/" and path[:8] != "<frozen ")
+            if ours and "/site-packages/" not in path and path not in files:
+                files.append(path)
+            last, frame = frame, frame.f_back
+        if last is not bottom:
+            files.append("<not the main thread>")
+        for space, part, value, code in parts:
+            now = space.get(part)
+            if now is not value or (code is not None and now.__code__ is not code):
+                files.append("<changed plugin>")
+        shown = ",".join([quote(path.encode("utf-8", "replace").decode("utf-8")) for path in files[-most:]])
+        line = ('{"n":%d,%s,"from":[%s]}' % (number, text, shown)).encode("ascii")
         middle, end = inner.copy(), outer.copy()
         middle.update(line)
         end.update(middle.digest())
@@ -115,20 +138,11 @@ def names(texts):
 
 
 def speaker(lines):
-    """Gives lines to the sender, in order, also those that come up while it writes.
-
-    Each tells which files of the project are on the stack: the harness knows which of them may be there.
-    """
-    waiting, bottom = [], outermost(sys._getframe())
+    """Gives lines to the sender, in order, also those that come up while it writes."""
+    waiting = []
 
     def say(text):
-        caller = sys._getframe(1)
-        files = project_files(caller)
-        if caller.f_globals is not globals():
-            files.append("<not the plugin>")
-        if outermost(caller) is not bottom:
-            files.append("<not the main thread>")
-        waiting.append('%s,"from":%s' % (text, names(files)))
+        waiting.append(text)
         try:
             while waiting:
                 lines.send(waiting[0])
@@ -136,7 +150,16 @@ def speaker(lines):
         except ValueError:
             pass  # It is writing right now: an event inside it, or another thread.
 
+    next(lines)
+    lines.send((say.__code__, own_parts(), outermost(sys._getframe())))
     return say
+
+
+def own_parts():
+    """Functions of this module and methods of its classes, with what they are made of."""
+    spaces = [globals(), vars(Reporter), vars(Watch)]
+    functions = [(space, part, value) for space in spaces for part, value in space.items() if callable(value)]
+    return [(space, part, value, getattr(value, "__code__", None)) for space, part, value in functions]
 
 
 def project_files(frame):
@@ -226,6 +249,8 @@ def code_of(value):
 
 class Reporter(object):
     """The hooks. Registered with the first configuration only: tests of plugins make others in this process."""
+
+    __slots__ = ("config", "say", "session", "raised", "calls", "nodes_told", "watch", "__weakref__")
 
     def __init__(self, config, say):
         self.config, self.say = config, say
@@ -329,7 +354,6 @@ def start():
     if not key:
         return None
     lines = sender(descriptor, key.strip())
-    next(lines)
     say = speaker(lines)
     early = early_files()
     say(

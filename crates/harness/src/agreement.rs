@@ -8,8 +8,8 @@ use swegym_core::{Finding, Grading, TestStatus, TestStatuses};
 use crate::channel::{Session, Test};
 use crate::findings::{
     CHANNEL_CONTRADICTS_LOG, CHANNEL_FORGED, CHANNEL_MISSING, EARLY_EXIT, EXIT_CODE_CONTRADICTS, FORGED_LOG,
-    FORGED_REPORT, OUTCOME_REWRITTEN, PLUGIN_INJECTED, PROCESS_PROBED, RESULTS_MISSING, RUNNER_PATCHED,
-    finding, finding_of,
+    FORGED_REPORT, OUTCOME_REWRITTEN, PLUGIN_INJECTED, PROCESS_PROBED, REQUIRED_DESELECTED, RESULTS_MISSING,
+    RUNNER_PATCHED, finding, finding_of,
 };
 use crate::git::TESTBED;
 use crate::patch_paths::Paths;
@@ -62,6 +62,7 @@ impl Accounts<'_> {
             contradictions.push(finding(CHANNEL_FORGED, detail));
         }
         agreement.notes.extend(self.harmless_patches());
+        agreement.notes.extend(self.deselected());
         agreement
     }
 
@@ -69,9 +70,7 @@ impl Accounts<'_> {
     fn by_log_id(&self) -> BTreeMap<String, Vec<&Test>> {
         let mut tests: BTreeMap<String, Vec<&Test>> = BTreeMap::new();
         for (id, test) in &self.session.tests {
-            let line = format!("PASSED {}", id.replace(['\n', '\r'], " "));
-            let logged = parse(self.parser, line.as_bytes()).into_keys().next();
-            tests.entry(logged.unwrap_or_else(|| id.clone())).or_default().push(test);
+            tests.entry(log_id(self.parser, id)).or_default().push(test);
         }
         tests
     }
@@ -89,8 +88,8 @@ impl Accounts<'_> {
             None | Some(None) => {
                 Some(finding(EARLY_EXIT, format!("pytest did not end, but its process did, with {code}")))
             }
-            Some(Some(0)) if self.session.collected.is_none() => {
-                Some(finding(RESULTS_MISSING, "pytest ended with 0 before it had collected anything"))
+            Some(Some(0)) if self.session.collected.as_ref().is_none_or(BTreeSet::is_empty) => {
+                Some(finding(RESULTS_MISSING, "pytest ended with 0 and had collected nothing"))
             }
             Some(Some(0)) if some_failed => {
                 Some(finding(EXIT_CODE_CONTRADICTS, "pytest ended with 0, though tests failed"))
@@ -171,6 +170,15 @@ impl Accounts<'_> {
         .collect()
     }
 
+    /// Required tests that were left out. They have not passed, and this says why.
+    fn deselected(&self) -> Option<Finding> {
+        let deselected: BTreeSet<String> =
+            self.session.deselected.iter().map(|id| log_id(self.parser, id)).collect();
+        let required = self.grading.fail_to_pass.iter().chain(&self.grading.pass_to_pass);
+        let left_out = required.filter(|id| deselected.contains(*id));
+        finding_of(REQUIRED_DESELECTED, "deselected", left_out)
+    }
+
     fn harmless_patches(&self) -> Option<Finding> {
         let harmless = self.session.tampered.iter().filter(|(_, by)| !self.is_intruder(by));
         finding_of(RUNNER_PATCHED, "replaced by plugins", harmless.map(|(what, _)| what))
@@ -191,6 +199,12 @@ impl Accounts<'_> {
         let is_base = file.starts_with(TESTBED) && !self.is_predicted(file);
         !is_installed && !is_base
     }
+}
+
+/// What a log calls a test.
+fn log_id(parser: ParserName, id: &str) -> String {
+    let line = format!("PASSED {}", id.replace(['\n', '\r'], " "));
+    parse(parser, line.as_bytes()).into_keys().next().unwrap_or_else(|| id.to_owned())
 }
 
 /// The worst of tests with one id; none where one of them did not run to its end. Unexpected passes have no status.

@@ -1,5 +1,6 @@
 //! The evaluation of one prediction in a fresh sandbox.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use swegym_core::{
@@ -10,8 +11,12 @@ use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, 
 
 use crate::agreement::Accounts;
 use crate::channel::{self, Key, PLUGIN, PLUGIN_PATH, Session};
-use crate::findings::{HARNESS_FILES_CHANGED, OUTPUT_FLOOD, RUNNER_KILLED, TIME_LIMIT, finding};
+use crate::findings::{
+    GIT_FOLDER_TOUCHED, HARNESS_FILES_CHANGED, OUTPUT_FLOOD, RUNNER_KILLED, TIME_LIMIT, XFAIL_UNFOUNDED,
+    finding, finding_of,
+};
 use crate::git::TESTBED;
+use crate::patch_paths::names_git_folder;
 use crate::test_files::{Blocked, Restored, TestFiles};
 use crate::{apply_patch, grade, is_resolved, parse, parser_of, test_command};
 
@@ -61,6 +66,9 @@ pub async fn evaluate(
             return Ok(evaluation.failed(kind, format!("failed to {step}: {said}")));
         }
     };
+    if names_git_folder(prediction.as_bytes()) {
+        evaluation.verdict.findings.push(finding(GIT_FOLDER_TOUCHED, "the prediction names a `.git` folder"));
+    }
     evaluation.verdict.patch = apply_patch(sandbox, prediction).await?;
     if let PatchOutcome::Rejected { .. } = evaluation.verdict.patch {
         return Ok(evaluation.unresolved("the patch does not apply".to_owned()));
@@ -73,7 +81,7 @@ pub async fn evaluate(
         }
     };
     let run = TestRun::execute(sandbox, &evaluation.script, command, limits).await?;
-    Ok(evaluation.graded(&run, instance, restored))
+    Ok(evaluation.graded(&run, instance, &restored))
 }
 
 fn script(instance: &Instance, command: &TestCommand) -> String {
@@ -170,13 +178,26 @@ impl Evaluation {
         self
     }
 
-    fn graded(mut self, run: &TestRun, instance: &Instance, restored: Restored) -> Self {
+    /// An expected failure is as good as a pass only where the sources of the tests speak of such.
+    fn refuse_expected_failures(&mut self, instance: &Instance, restored: &Restored) -> Option<Finding> {
+        let grading = &instance.grading;
+        let required = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
+        let unfounded: BTreeSet<&String> = required
+            .filter(|id| self.statuses.get(*id) == Some(&TestStatus::Xfail) && !restored.may_xfail(id))
+            .collect();
+        for id in &unfounded {
+            self.statuses.insert((*id).clone(), TestStatus::Failed);
+        }
+        finding_of(XFAIL_UNFOUNDED, "nothing in the tests expects failures of", unfounded)
+    }
+
+    fn graded(mut self, run: &TestRun, instance: &Instance, restored: &Restored) -> Self {
         let output = &run.output;
         self.log = output.stdout.to_bytes();
         let parser = parser_of(&instance.problem.repo);
         self.statuses = parse(parser, &self.log);
-        let verdict = &mut self.verdict;
-        let mut findings = restored.findings;
+        let mut findings = std::mem::take(&mut self.verdict.findings);
+        findings.extend_from_slice(&restored.findings);
         findings.extend(findings_of(run));
         let mut contradiction = None;
         if let Some(session) = &run.session {
@@ -190,20 +211,22 @@ impl Evaluation {
                 predicted: &restored.predicted,
             };
             let agreement = accounts.compare();
-            verdict.evidence = Evidence::Channel;
-            verdict.inconsistent = !agreement.contradictions.is_empty() || run.harness_files_changed;
+            self.verdict.evidence = Evidence::Channel;
+            self.verdict.inconsistent = !agreement.contradictions.is_empty() || run.harness_files_changed;
             contradiction = agreement.contradictions.first().map(|first| first.detail.clone());
             findings.extend(agreement.contradictions);
             findings.extend(agreement.notes);
             self.statuses = agreement.statuses;
+            findings.extend(self.refuse_expected_failures(instance, restored));
         }
         let report = grade(&self.statuses, &instance.grading);
         let mut reason = objection(output.status, &self.statuses, &report);
-        if verdict.inconsistent && matches!(output.status, ExecStatus::Exited(_)) {
+        if self.verdict.inconsistent && matches!(output.status, ExecStatus::Exited(_)) {
             let what = contradiction.unwrap_or_else(|| "files of the harness were changed".to_owned());
             reason = Some(format!("inconsistent: {what}"));
         }
         findings.sort_unstable();
+        let verdict = &mut self.verdict;
         verdict.findings = findings;
         verdict.resolved = reason.is_none();
         verdict.reason = reason;

@@ -14,11 +14,13 @@ pub(crate) const EARLY_EXIT: &str = "early_exit";
 pub(crate) const EXIT_CODE_CONTRADICTS: &str = "exit_code_contradicts";
 pub(crate) const FORGED_LOG: &str = "forged_log";
 pub(crate) const FORGED_REPORT: &str = "forged_report";
+pub(crate) const GIT_FOLDER_TOUCHED: &str = "git_folder_touched";
 pub(crate) const HARNESS_FILES_CHANGED: &str = "harness_files_changed";
 pub(crate) const OUTCOME_REWRITTEN: &str = "outcome_rewritten";
 pub(crate) const OUTPUT_FLOOD: &str = "output_flood";
 pub(crate) const PLUGIN_INJECTED: &str = "plugin_injected";
 pub(crate) const PROCESS_PROBED: &str = "process_probed";
+pub(crate) const REQUIRED_DESELECTED: &str = "required_deselected";
 pub(crate) const RESULTS_MISSING: &str = "results_missing";
 pub(crate) const RUNNER_CONFIG_CHANGED: &str = "runner_config_changed";
 pub(crate) const RUNNER_KILLED: &str = "runner_killed";
@@ -26,6 +28,7 @@ pub(crate) const RUNNER_PATCHED: &str = "runner_patched";
 pub(crate) const STARTUP_HOOK: &str = "startup_hook";
 pub(crate) const TEST_FILES_CHANGED: &str = "test_files_changed";
 pub(crate) const TIME_LIMIT: &str = "time_limit";
+pub(crate) const XFAIL_UNFOUNDED: &str = "xfail_unfounded";
 
 /// A finding; what is hostile in its detail is cut to a length that can be shown.
 pub(crate) fn finding(kind: &str, detail: impl Into<String>) -> Finding {

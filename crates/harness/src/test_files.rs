@@ -33,6 +33,17 @@ pub(crate) struct Restored {
     pub(crate) predicted: Paths,
     /// What was undone.
     pub(crate) findings: Vec<Finding>,
+    /// Files of the required tests in whose folder, or in a `conftest.py` above it, anything speaks of expected
+    /// failures, once the files are up to date.
+    may_xfail: Paths,
+}
+
+impl Restored {
+    /// Whether a test may be expected to fail, as far as its sources say. A program decides that while it runs, so
+    /// the word alone is looked for.
+    pub(crate) fn may_xfail(&self, id: &str) -> bool {
+        self.may_xfail.contains(file_of(id))
+    }
 }
 
 /// Why the tests could not be brought up to date.
@@ -100,7 +111,33 @@ impl<'a> TestFiles<'a> {
             let apply = git(&["apply", "--verbose", "-"]).with_stdin(test_patch.as_bytes());
             run(sandbox, ("test_patch", "apply the test patch"), &apply).await?;
         }
-        Ok(Restored { predicted, findings })
+        let may_xfail = self.files_that_may_xfail(sandbox).await?;
+        Ok(Restored { predicted, findings, may_xfail })
+    }
+
+    async fn files_that_may_xfail(&self, sandbox: &dyn Sandbox) -> Result<Paths, Blocked> {
+        let grading = &self.instance.grading;
+        let ids = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
+        let files: Paths = ids.map(|id| file_of(id).to_vec()).collect();
+        let folders: Paths = files.iter().map(|file| folder_of(file).to_vec()).collect();
+        let mut sources: Paths =
+            self.base.iter().filter(|path| folders.contains(folder_of(path))).cloned().collect();
+        sources.extend(files.iter().cloned());
+        sources.retain(|path| path.ends_with(b".py"));
+        sources.extend(folders.iter().flat_map(|folder| conftests_above(folder)));
+        const GREP: [&str; 6] = ["xargs", "-0", "grep", "-lZsE", "xfail|expectedFailure", "--"];
+        let grep = command(&["sh", "-c", "\"$@\" || true", "sh"]);
+        let grep =
+            ExecRequest { argv: [grep.argv.clone(), GREP.map(str::to_owned).to_vec()].concat(), ..grep };
+        let found =
+            run(sandbox, ("test_files", "search the tests"), &grep.with_stdin(with_nuls(&sources))).await?;
+        let found: Paths = nul_separated(&found).map(<[u8]>::to_vec).collect();
+        let speaks = |file: &Vec<u8>| {
+            let folder = folder_of(file);
+            conftests_above(folder).iter().any(|path| found.contains(path))
+                || found.iter().any(|path| folder_of(path) == folder)
+        };
+        Ok(files.into_iter().filter(speaks).collect())
     }
 
     /// Removes these paths, links and files that stand where their folders were, and makes those of the base commit
@@ -164,7 +201,7 @@ impl<'a> TestFiles<'a> {
     fn paths_of_tests(&self) -> Paths {
         let grading = &self.instance.grading;
         let gold = touched_paths(grading.patch.as_bytes());
-        let file = |id: &String| id.split("::").next().unwrap_or_default().as_bytes().to_vec();
+        let file = |id: &String| file_of(id).to_vec();
         let ids = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
         let files: Paths = ids.map(file).collect();
         let mut paths = touched_paths(grading.test_patch.as_bytes());
@@ -208,6 +245,25 @@ async fn archive(sandbox: &dyn Sandbox, files: &Paths) -> Result<Vec<u8>, Blocke
         tar -c --null --no-recursion --verbatim-files-from -T - -f -"#;
     let pack = command(&["bash", "-c", PACK]).with_stdin(with_nuls(files));
     run(sandbox, ("test_files", "keep files of the image"), &pack).await
+}
+
+/// The file that a test is in, by its id.
+fn file_of(id: &str) -> &[u8] {
+    id.split("::").next().unwrap_or_default().as_bytes()
+}
+
+/// The folder that a file is in; empty at the top.
+fn folder_of(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
+}
+
+/// `conftest.py` of a folder and of all above it.
+fn conftests_above(folder: &[u8]) -> Vec<Vec<u8>> {
+    let mut conftests = vec![b"conftest.py".to_vec()];
+    let inside = [folder, b"/x"].concat();
+    let folders = parents(&inside).into_iter().filter(|folder| !folder.is_empty());
+    conftests.extend(folders.map(|folder| [folder.as_slice(), b"/conftest.py"].concat()));
+    conftests
 }
 
 /// The folders that a path lies in, within the repository.
