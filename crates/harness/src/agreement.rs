@@ -223,3 +223,111 @@ fn statuses(tests: &BTreeMap<String, Vec<&Test>>) -> TestStatuses {
     };
     tests.iter().filter_map(|(id, tests)| Some((id.clone(), worst(tests)?))).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use swegym_core::Patch;
+
+    use super::*;
+
+    /// A session of tests with what logs may show of them, that ended with this status.
+    fn session(tests: &[(&str, &[TestStatus])], exit: i32) -> Session {
+        let test = |shown: &[TestStatus]| Test {
+            shown: shown.iter().copied().collect(),
+            ended: true,
+            ..Test::default()
+        };
+        let tests: BTreeMap<String, Test> =
+            tests.iter().map(|(id, shown)| ((*id).to_owned(), test(shown))).collect();
+        let collected = Some(tests.keys().cloned().collect());
+        Session { begun: true, collected, tests, exit: Some(Some(exit)), ..Session::default() }
+    }
+
+    fn compare(session: &Session, log: &str, exit_code: i32) -> Agreement {
+        let grading = Grading {
+            patch: Patch::default(),
+            test_patch: Patch::default(),
+            fail_to_pass: vec!["t::a".to_owned()],
+            pass_to_pass: Vec::new(),
+        };
+        let accounts = Accounts {
+            session,
+            logged: &parse(ParserName::Pytest, log.as_bytes()),
+            parser: ParserName::Pytest,
+            exit_code: Some(exit_code),
+            exits_as_pytest: true,
+            grading: &grading,
+            predicted: &Paths::from([b"src/x.py".to_vec()]),
+        };
+        accounts.compare()
+    }
+
+    fn kinds(session: &Session, log: &str, exit_code: i32) -> Vec<String> {
+        compare(session, log, exit_code).contradictions.into_iter().map(|found| found.kind).collect()
+    }
+
+    use TestStatus::{Error, Failed, Passed, Skipped, Xfail};
+
+    #[test]
+    fn a_log_may_be_brief_and_name_tests_that_nobody_collected() {
+        let good = session(&[("t::a", &[Passed]), ("t::b", &[Xfail])], 0);
+        for log in ["", "PASSED t::a\nXFAIL t::b\n", "PASSED inner.py::test_of_a_plugin\n"] {
+            assert_eq!(kinds(&good, log, 0), [""; 0], "{log}");
+        }
+        assert_eq!(compare(&good, "", 0).statuses["t::b"], Xfail);
+    }
+
+    #[test]
+    fn a_test_that_fails_at_its_end_stands_in_a_log_twice() {
+        let both = session(&[("t::a", &[Passed, Error])], 1);
+        assert_eq!(kinds(&both, "ERROR t::a\nPASSED t::a\n", 1), [""; 0]);
+        assert_eq!(compare(&both, "", 1).statuses["t::a"], Error);
+    }
+
+    #[test]
+    fn tests_that_a_log_cannot_tell_apart_are_as_bad_as_the_worst() {
+        let cut = session(&[("t::a[x y]", &[Failed]), ("t::a[x z]", &[Passed]), ("t::a[x w]", &[])], 1);
+        assert_eq!(kinds(&cut, "FAILED t::a[x y]\nPASSED t::a[x z]\n", 1), [""; 0]);
+        assert_eq!(compare(&cut, "", 1).statuses["t::a[x"], Failed);
+    }
+
+    #[test]
+    fn a_log_that_says_something_else_contradicts() {
+        assert_eq!(kinds(&session(&[("t::a", &[Failed])], 1), "PASSED t::a\n", 1), ["forged_log"]);
+        assert_eq!(kinds(&session(&[("t::b", &[Passed])], 0), "PASSED t::a\n", 0), ["forged_log"]);
+        let skipped = session(&[("t::a", &[Skipped])], 0);
+        assert_eq!(kinds(&skipped, "FAILED t::a\n", 0), ["channel_contradicts_log"]);
+    }
+
+    #[test]
+    fn ends_must_fit_together() {
+        let passed = session(&[("t::a", &[Passed])], 0);
+        assert_eq!(kinds(&passed, "", 3), ["exit_code_contradicts"]);
+        assert_eq!(kinds(&session(&[("t::a", &[Failed])], 0), "", 0), ["exit_code_contradicts"]);
+        assert_eq!(kinds(&Session { exit: None, ..passed }, "", 0), ["early_exit"]);
+        assert_eq!(kinds(&session(&[], 0), "", 0), ["results_missing"]);
+        assert_eq!(kinds(&Session::default(), "", 0), ["channel_missing"]);
+    }
+
+    #[test]
+    fn results_are_those_of_the_collected_tests() {
+        let mut odd = session(&[("t::a", &[Passed])], 0);
+        odd.collected = Some(BTreeSet::from(["t::b".to_owned()]));
+        assert_eq!(kinds(&odd, "", 0), ["forged_report", "results_missing"]);
+    }
+
+    #[test]
+    fn what_plugins_and_the_base_commit_replace_is_no_contradiction() {
+        let mut patched = session(&[("t::a", &[Passed])], 0);
+        let replaced = |by: &str| BTreeMap::from([("_pytest.runner.x".to_owned(), by.to_owned())]);
+        for by in ["/opt/venv/lib/python3.12/site-packages/p.py", "/testbed/src/other.py"] {
+            patched.tampered = replaced(by);
+            assert_eq!(kinds(&patched, "", 0), [""; 0], "{by}");
+            assert_eq!(compare(&patched, "", 0).notes[0].kind, "runner_patched");
+        }
+        for by in ["/testbed/src/x.py", "<string>", "", "/tmp/x.py"] {
+            patched.tampered = replaced(by);
+            assert_eq!(kinds(&patched, "", 0), ["runner_patched"], "{by}");
+        }
+    }
+}

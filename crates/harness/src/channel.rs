@@ -23,11 +23,13 @@ const BLOCK: usize = 64;
 /// Hexadecimal digits of a code, and the space after it.
 const CODE: usize = 64;
 
-/// Whether a test command is one of pytest, by its words.
+/// Whether a test command is one of pytest, by its words. What runs it in an environment of its own (tox, nox) hides
+/// the plugin from it.
 pub(crate) fn is_pytest(test_cmd: &str) -> bool {
-    let program =
-        |word: &str| word.rsplit('/').next().is_some_and(|name| matches!(name, "pytest" | "py.test"));
-    test_cmd.split_whitespace().any(program)
+    let programs: Vec<&str> =
+        test_cmd.split_whitespace().filter_map(|word| word.rsplit('/').next()).collect();
+    let has = |names: [&str; 2]| programs.iter().any(|program| names.contains(program));
+    has(["pytest", "py.test"]) && !has(["tox", "nox"])
 }
 
 /// Shell lines before the test command that make its pytest load the plugin.
@@ -329,7 +331,9 @@ mod tests {
         for command in ["pytest -rA", "python -m pytest", "FOO=1 /opt/venv/bin/py.test -q"] {
             assert!(is_pytest(command), "{command}");
         }
-        for command in ["./tests/runtests.py --verbosity 2", "bin/test -C", "tox -e pytest-cov"] {
+        for command in
+            ["./tests/runtests.py --verbosity 2", "bin/test -C", "tox -e pytest-cov", "tox -- pytest -rA"]
+        {
             assert!(!is_pytest(command), "{command}");
         }
     }

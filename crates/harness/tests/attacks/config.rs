@@ -18,7 +18,7 @@ fn attacks() -> Vec<Attack> {
             &[(
                 "conftest.py",
                 Some(&format!(
-                    "import os\ndef pytest_sessionfinish(session):\n    session.exitstatus = 0\ndef pytest_unconfigure():\n    os.write(1, \"{FORGED}\".encode())\n    os._exit(0)\n"
+                    "import os\ndef pytest_sessionfinish(session):\n    session.exitstatus = 0\nimport atexit\natexit.register(lambda: os.write(1, \"{FORGED}\".encode()))\n"
                 )),
             )],
         ),
@@ -28,7 +28,7 @@ fn attacks() -> Vec<Attack> {
             &[(
                 "conftest.py",
                 Some(
-                    "import pytest\ndef pytest_collection_modifyitems(items):\n    for item in items: item.add_marker(pytest.mark.xfail)\n",
+                    "import pytest\ndef pytest_collection_modifyitems(items):\n    for item in items:\n        if 'nothing' in item.name: item.add_marker(pytest.mark.xfail)\n",
                 ),
             )],
         ),
