@@ -24,5 +24,6 @@ pub use patch::Patch;
 pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
 pub use trajectory::{ExitStatus, Step, TRAJECTORY_SCHEMA_VERSION, Trajectory};
 pub use verdict::{
-    PatchOutcome, TestGroup, TestStatus, TestStatuses, TestsReport, VERDICT_SCHEMA_VERSION, Verdict,
+    Evidence, Finding, PatchOutcome, TestGroup, TestStatus, TestStatuses, TestsReport,
+    VERDICT_SCHEMA_VERSION, Verdict,
 };

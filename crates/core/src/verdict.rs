@@ -66,6 +66,26 @@ pub struct TestsReport {
     pub pass_to_pass: TestGroup,
 }
 
+/// Where the results of single tests come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Evidence {
+    /// What the test command printed, where whatever runs can print too.
+    #[default]
+    Log,
+    /// Reports of the test runner over a channel of their own, with which the log agrees.
+    Channel,
+}
+
+/// Something that the harness noticed about a prediction or a test run, whatever the result.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// Short stable name, such as `forged_log`; `docs/formats.md` lists them.
+    pub kind: String,
+    /// For people: what it is about.
+    pub detail: String,
+}
+
 /// The harness's result for one patch on one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -81,6 +101,15 @@ pub struct Verdict {
     /// Why it is not resolved, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Where the results of the tests come from.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// Whether log, reports and exit code contradict each other, so that no result can be believed.
+    #[serde(default)]
+    pub inconsistent: bool,
+    /// What the harness noticed, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub findings: Vec<Finding>,
     /// Exit code of the test command, where it ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,

@@ -1,15 +1,23 @@
 //! The evaluation of one prediction in a fresh sandbox.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use swegym_core::{
-    Boundary, Failure, Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestStatus, TestStatuses,
-    TestsReport, VERDICT_SCHEMA_VERSION, Verdict,
+    Boundary, Evidence, Failure, Finding, Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestStatus,
+    TestStatuses, TestsReport, VERDICT_SCHEMA_VERSION, Verdict,
 };
 use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError};
 
+use crate::agreement::Accounts;
+use crate::channel::{self, Key, PLUGIN, PLUGIN_PATH, Session};
+use crate::findings::{
+    GIT_FOLDER_TOUCHED, HARNESS_FILES_CHANGED, OUTPUT_FLOOD, RUNNER_KILLED, TIME_LIMIT, XFAIL_UNFOUNDED,
+    finding, finding_of,
+};
 use crate::git::TESTBED;
-use crate::test_files::{Blocked, TestFiles};
+use crate::patch_paths::names_git_folder;
+use crate::test_files::{Blocked, Restored, TestFiles};
 use crate::{apply_patch, grade, is_resolved, parse, parser_of, test_command};
 
 const SCRIPT: &str = "/tmp/swegym-eval.sh";
@@ -58,29 +66,86 @@ pub async fn evaluate(
             return Ok(evaluation.failed(kind, format!("failed to {step}: {said}")));
         }
     };
+    if names_git_folder(prediction.as_bytes()) {
+        evaluation.verdict.findings.push(finding(GIT_FOLDER_TOUCHED, "the prediction names a `.git` folder"));
+    }
     evaluation.verdict.patch = apply_patch(sandbox, prediction).await?;
     if let PatchOutcome::Rejected { .. } = evaluation.verdict.patch {
         return Ok(evaluation.unresolved("the patch does not apply".to_owned()));
     }
-    match tests.bring_up_to_date(sandbox).await {
-        Ok(()) => {}
+    let restored = match tests.bring_up_to_date(sandbox, prediction).await {
+        Ok(restored) => restored,
         Err(Blocked::Sandbox(error)) => return Err(error),
         Err(Blocked::Step { step, said, .. }) => {
             return Ok(evaluation.unresolved(format!("the prediction makes it impossible to {step}: {said}")));
         }
-    }
-    sandbox.write_file(SCRIPT, evaluation.script.as_bytes()).await?;
-    let request = ExecRequest::new(["bash", SCRIPT]).in_folder(TESTBED).merged();
-    let output = sandbox.exec(&request.within(limits.time_limit).keeping(limits.log_limit)).await?;
-    Ok(evaluation.graded(&output, instance))
+    };
+    let run = TestRun::execute(sandbox, &evaluation.script, command, limits).await?;
+    Ok(evaluation.graded(&run, instance, &restored))
 }
 
 fn script(instance: &Instance, command: &TestCommand) -> String {
     let test = test_command(&instance.problem.repo, &command.test_cmd, &instance.grading.test_patch);
     let mut lines = vec!["#!/bin/bash".to_owned(), format!("cd {TESTBED}")];
-    lines.extend(command.eval_commands.iter().cloned());
+    if channel::is_pytest(&command.test_cmd) {
+        lines.extend(channel::without(&command.eval_commands));
+        lines.extend(channel::setup());
+    } else {
+        lines.extend(command.eval_commands.iter().cloned());
+    }
     lines.extend([test, String::new()]);
     lines.join("\n")
+}
+
+/// What came of running the tests.
+struct TestRun {
+    output: ExecOutput,
+    /// What pytest said apart from the log, where it is pytest and the sandbox has a way for it.
+    session: Option<Session>,
+    /// Whether the test command ends as its pytest does.
+    exits_as_pytest: bool,
+    /// Whether the script and the plugin are still what they were.
+    harness_files_changed: bool,
+}
+
+impl TestRun {
+    async fn execute(
+        sandbox: &dyn Sandbox,
+        script: &str,
+        command: &TestCommand,
+        limits: &EvalLimits,
+    ) -> Result<Self, SandboxError> {
+        sandbox.write_file(SCRIPT, script.as_bytes()).await?;
+        let request = ExecRequest::new(["bash", SCRIPT]).in_folder(TESTBED).merged();
+        let request = request.within(limits.time_limit).keeping(limits.log_limit);
+        let exits_as_pytest = !command.test_cmd.contains(['|', ';', '&', '\n']);
+        let run = |output, session, harness_files_changed| Self {
+            output,
+            session,
+            exits_as_pytest,
+            harness_files_changed,
+        };
+        if !channel::is_pytest(&command.test_cmd) {
+            return Ok(run(sandbox.exec(&request).await?, None, false));
+        }
+        sandbox.write_file(PLUGIN_PATH, PLUGIN.as_bytes()).await?;
+        let key = Key::new()?;
+        let (output, written) = match sandbox.exec_with_channel(&request, &key.channel()).await {
+            Err(SandboxError::Unsupported { .. }) => {
+                return Ok(run(sandbox.exec(&request).await?, None, false));
+            }
+            ran => ran?,
+        };
+        let changed =
+            !is_still(sandbox, PLUGIN_PATH, PLUGIN).await || !is_still(sandbox, SCRIPT, script).await;
+        Ok(run(output, Some(Session::read(&key, &written)), changed))
+    }
+}
+
+/// Whether a file holds what was written into it.
+async fn is_still(sandbox: &dyn Sandbox, path: &str, content: &str) -> bool {
+    let limit = content.len() as u64 + 1;
+    sandbox.read_file(path, limit).await.is_ok_and(|found| found == content.as_bytes())
 }
 
 impl Evaluation {
@@ -91,6 +156,9 @@ impl Evaluation {
             patch: PatchOutcome::Empty,
             tests: None,
             reason: None,
+            evidence: Evidence::Log,
+            inconsistent: false,
+            findings: Vec::new(),
             exit_code: None,
             timed_out: false,
             test_ms: 0,
@@ -110,18 +178,85 @@ impl Evaluation {
         self
     }
 
-    fn graded(mut self, output: &ExecOutput, instance: &Instance) -> Self {
+    /// An expected failure is as good as a pass only where the sources of the tests speak of such.
+    fn refuse_expected_failures(&mut self, instance: &Instance, restored: &Restored) -> Option<Finding> {
+        let grading = &instance.grading;
+        let required = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
+        let unfounded: BTreeSet<&String> = required
+            .filter(|id| self.statuses.get(*id) == Some(&TestStatus::Xfail) && !restored.may_xfail(id))
+            .collect();
+        for id in &unfounded {
+            self.statuses.insert((*id).clone(), TestStatus::Failed);
+        }
+        finding_of(XFAIL_UNFOUNDED, "nothing in the tests expects failures of", unfounded)
+    }
+
+    fn graded(mut self, run: &TestRun, instance: &Instance, restored: &Restored) -> Self {
+        let output = &run.output;
         self.log = output.stdout.to_bytes();
-        self.statuses = parse(parser_of(&instance.problem.repo), &self.log);
+        let parser = parser_of(&instance.problem.repo);
+        self.statuses = parse(parser, &self.log);
+        let mut findings = std::mem::take(&mut self.verdict.findings);
+        findings.extend_from_slice(&restored.findings);
+        findings.extend(findings_of(run));
+        let mut contradiction = None;
+        if let Some(session) = &run.session {
+            let accounts = Accounts {
+                session,
+                logged: &self.statuses,
+                parser,
+                exit_code: output.exit_code(),
+                exits_as_pytest: run.exits_as_pytest,
+                grading: &instance.grading,
+                predicted: &restored.predicted,
+            };
+            let agreement = accounts.compare();
+            self.verdict.evidence = Evidence::Channel;
+            self.verdict.inconsistent = !agreement.contradictions.is_empty() || run.harness_files_changed;
+            contradiction = agreement.contradictions.first().map(|first| first.detail.clone());
+            findings.extend(agreement.contradictions);
+            findings.extend(agreement.notes);
+            self.statuses = agreement.statuses;
+            findings.extend(self.refuse_expected_failures(instance, restored));
+        }
         let report = grade(&self.statuses, &instance.grading);
-        self.verdict.reason = objection(output.status, &self.statuses, &report);
-        self.verdict.resolved = self.verdict.reason.is_none();
-        self.verdict.tests = Some(report);
-        self.verdict.exit_code = output.exit_code();
-        self.verdict.timed_out = output.status == ExecStatus::TimedOut;
-        self.verdict.test_ms = u64::try_from(output.wall.as_millis()).unwrap_or(u64::MAX);
+        let mut reason = objection(output.status, &self.statuses, &report);
+        if self.verdict.inconsistent && matches!(output.status, ExecStatus::Exited(_)) {
+            let what = contradiction.unwrap_or_else(|| "files of the harness were changed".to_owned());
+            reason = Some(format!("inconsistent: {what}"));
+        }
+        findings.sort_unstable();
+        let verdict = &mut self.verdict;
+        verdict.findings = findings;
+        verdict.resolved = reason.is_none();
+        verdict.reason = reason;
+        verdict.tests = Some(report);
+        verdict.exit_code = output.exit_code();
+        verdict.timed_out = output.status == ExecStatus::TimedOut;
+        verdict.test_ms = u64::try_from(output.wall.as_millis()).unwrap_or(u64::MAX);
         self
     }
+}
+
+/// What is noticed of a run from outside.
+fn findings_of(run: &TestRun) -> Vec<Finding> {
+    let output = &run.output;
+    let mut findings = Vec::new();
+    match output.status {
+        ExecStatus::TimedOut => findings.push(finding(TIME_LIMIT, "the tests ran into the time limit")),
+        ExecStatus::Signaled(signal) => {
+            findings.push(finding(RUNNER_KILLED, format!("the test command was killed by signal {signal}")));
+        }
+        ExecStatus::OutOfMemory | ExecStatus::Exited(_) => {}
+    }
+    if output.stdout.dropped > 0 {
+        let detail = format!("{} bytes of the log were left out", output.stdout.dropped);
+        findings.push(finding(OUTPUT_FLOOD, detail));
+    }
+    if run.harness_files_changed {
+        findings.push(finding(HARNESS_FILES_CHANGED, "the script or the plugin of the harness"));
+    }
+    findings
 }
 
 /// Why a test run does not resolve its instance: how it ended, its log and its results must agree that it does.

@@ -3,12 +3,15 @@
 //! Parsing and grading are pure. What runs in the sandbox is hostile: its log is bytes that may hold anything, and
 //! files that the tests depend on are brought back to what they were before it is run.
 
+mod agreement;
 mod apply;
 mod apply_sequence;
+mod channel;
 mod directives;
 mod error;
 mod eval_script;
 mod evaluate;
+mod findings;
 mod git;
 mod grade;
 mod grading;
@@ -16,6 +19,8 @@ mod parsers;
 mod patch_paths;
 mod profile;
 mod report;
+mod runner_config;
+mod runner_files;
 mod test_files;
 
 pub use apply::{apply_by, apply_patch, apply_patch_with};

@@ -1,22 +1,49 @@
-//! Brings the files that tests depend on back to the base commit, and then up to date with the test patch: what a
-//! prediction did to them does not count.
+//! Brings the files that tests and their runner depend on back to the base commit, and then up to date with the test
+//! patch: what a prediction did to them does not count, and is reported.
 
-use swegym_core::Instance;
+use std::collections::BTreeMap;
+
+use swegym_core::{Finding, Instance, Patch};
 use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
 
-use crate::git::{command, git, said};
+use crate::findings::{RUNNER_CONFIG_CHANGED, TEST_FILES_CHANGED, finding_of};
+use crate::git::{TESTBED, command, git, said};
 use crate::patch_paths::{Paths, touched_paths};
+use crate::runner_config::with_runner_sections_of;
+use crate::runner_files::{is_shared_config, role_of};
 
-/// Files that change how pytest runs wherever they lie.
-const PYTEST_FILES: [&str; 4] = ["conftest.py", "pytest.ini", "tox.ini", ".pytest.ini"];
+/// Longest configuration file that is read.
+const CONFIG_BYTES: u64 = 1 << 20;
 
 /// What the tests of an instance depend on, seen before a prediction is applied.
 pub(crate) struct TestFiles<'a> {
     instance: &'a Instance,
     /// Files of the base commit.
     base: Paths,
-    /// Of [`PYTEST_FILES`], those that the image itself changed or added.
+    /// Files that the image itself changed or added.
     changed_by_image: Paths,
+    /// Those of them that the runner reads, and an archive with their content.
+    runner_files_of_image: (Paths, Vec<u8>),
+}
+
+/// What a prediction changed.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    /// Files, relative to the repository, as the prediction left them.
+    pub(crate) predicted: Paths,
+    /// What was undone.
+    pub(crate) findings: Vec<Finding>,
+    /// Files of the required tests in whose folder, or in a `conftest.py` above it, anything speaks of expected
+    /// failures, once the files are up to date.
+    may_xfail: Paths,
+}
+
+impl Restored {
+    /// Whether a test may be expected to fail, as far as its sources say. A program decides that while it runs, so
+    /// the word alone is looked for.
+    pub(crate) fn may_xfail(&self, id: &str) -> bool {
+        self.may_xfail.contains(file_of(id))
+    }
 }
 
 /// Why the tests could not be brought up to date.
@@ -44,37 +71,129 @@ impl<'a> TestFiles<'a> {
             let check = git(&["apply", "--check", "-"]).with_stdin(test_patch.as_bytes());
             run(sandbox, ("test_patch", "apply the test patch to the base commit"), &check).await?;
         }
-        let base = nul_separated(&listed).filter_map(blob_path).collect();
-        let changed_by_image = changed_pytest_files(sandbox).await?;
-        Ok(Self { instance, base, changed_by_image })
+        let base: Paths = nul_separated(&listed).filter_map(blob_path).collect();
+        let changed_by_image = changed_files(sandbox).await?;
+        let is_runners =
+            |path: &&Vec<u8>| role_of(path, &base).is_some_and(|kind| kind != TEST_FILES_CHANGED);
+        let runner_files: Paths = changed_by_image.iter().filter(is_runners).cloned().collect();
+        let archive = archive(sandbox, &runner_files).await?;
+        Ok(Self { instance, base, changed_by_image, runner_files_of_image: (runner_files, archive) })
     }
 
     /// Undoes what the prediction did to test files and applies the test patch. As the patch applied to the
     /// untouched tree, a step that fails now fails because of the prediction.
-    pub(crate) async fn bring_up_to_date(&self, sandbox: &dyn Sandbox) -> Result<(), Blocked> {
-        let mut paths = self.paths_of_tests();
+    pub(crate) async fn bring_up_to_date(
+        &self,
+        sandbox: &dyn Sandbox,
+        prediction: &Patch,
+    ) -> Result<Restored, Blocked> {
         let gold = touched_paths(self.instance.grading.patch.as_bytes());
-        let changed = changed_pytest_files(sandbox).await?;
-        paths.extend(
-            changed.into_iter().filter(|path| !self.changed_by_image.contains(path) && !gold.contains(path)),
-        );
-        let restored: Paths = paths.intersection(&self.base).cloned().collect();
+        let mut predicted = touched_paths(prediction.as_bytes());
+        let changed = changed_files(sandbox).await?;
+        predicted.extend(changed.into_iter().filter(|path| !self.changed_by_image.contains(path)));
+        let foreign: Paths = predicted.difference(&gold).cloned().collect();
+        let roles: BTreeMap<&Vec<u8>, &str> =
+            foreign.iter().filter_map(|path| Some((path, role_of(path, &self.base)?))).collect();
 
-        if !paths.is_empty() {
-            let remove = command(&["xargs", "-0", "rm", "-rf", "--"]).with_stdin(with_nuls(&paths));
-            run(sandbox, ("test_files", "remove changed test files"), &remove).await?;
+        let mut paths = self.paths_of_tests();
+        paths.extend(roles.keys().map(|path| (*path).clone()));
+        let (of_image, archive) = &self.runner_files_of_image;
+        paths.extend(of_image.difference(&gold).cloned());
+        self.put_back(sandbox, &paths, &predicted).await?;
+        if !archive.is_empty() {
+            let unpack = command(&["tar", "-x", "-f", "-"]).with_stdin(archive.as_slice());
+            run(sandbox, ("test_files", "restore files of the image"), &unpack).await?;
         }
-        if !restored.is_empty() {
-            let checkout = git(&["checkout", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul"]);
-            run(sandbox, ("test_files", "restore test files"), &checkout.with_stdin(with_nuls(&restored)))
-                .await?;
-        }
+        let mut findings = findings(&roles);
+        findings.extend(self.restore_sections(sandbox, &foreign).await?);
         let test_patch = &self.instance.grading.test_patch;
         if !test_patch.is_empty() {
             let apply = git(&["apply", "--verbose", "-"]).with_stdin(test_patch.as_bytes());
             run(sandbox, ("test_patch", "apply the test patch"), &apply).await?;
         }
+        let may_xfail = self.files_that_may_xfail(sandbox).await?;
+        Ok(Restored { predicted, findings, may_xfail })
+    }
+
+    async fn files_that_may_xfail(&self, sandbox: &dyn Sandbox) -> Result<Paths, Blocked> {
+        let grading = &self.instance.grading;
+        let ids = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
+        let files: Paths = ids.map(|id| file_of(id).to_vec()).collect();
+        let folders: Paths = files.iter().map(|file| folder_of(file).to_vec()).collect();
+        let mut sources: Paths =
+            self.base.iter().filter(|path| folders.contains(folder_of(path))).cloned().collect();
+        sources.extend(files.iter().cloned());
+        sources.retain(|path| path.ends_with(b".py"));
+        sources.extend(folders.iter().flat_map(|folder| conftests_above(folder)));
+        const GREP: [&str; 6] = ["xargs", "-0", "grep", "-lZsE", "xfail|expectedFailure", "--"];
+        let grep = command(&["sh", "-c", "\"$@\" || true", "sh"]);
+        let grep =
+            ExecRequest { argv: [grep.argv.clone(), GREP.map(str::to_owned).to_vec()].concat(), ..grep };
+        let found =
+            run(sandbox, ("test_files", "search the tests"), &grep.with_stdin(with_nuls(&sources))).await?;
+        let found: Paths = nul_separated(&found).map(<[u8]>::to_vec).collect();
+        let speaks = |file: &Vec<u8>| {
+            let folder = folder_of(file);
+            conftests_above(folder).iter().any(|path| found.contains(path))
+                || found.iter().any(|path| folder_of(path) == folder)
+        };
+        Ok(files.into_iter().filter(speaks).collect())
+    }
+
+    /// Removes these paths, links and files that stand where their folders were, and makes those of the base commit
+    /// anew.
+    async fn put_back(&self, sandbox: &dyn Sandbox, paths: &Paths, predicted: &Paths) -> Result<(), Blocked> {
+        let in_the_way: Paths = paths.iter().flat_map(|path| parents(path)).collect();
+        let in_the_way: Paths = in_the_way.intersection(predicted).cloned().collect();
+        if !in_the_way.is_empty() {
+            const UNLINK: &str =
+                r#"for path; do [ -L "$path" ] || [ ! -d "$path" ] && rm -f -- "$path"; done; true"#;
+            let unlink =
+                command(&["xargs", "-0", "sh", "-c", UNLINK, "sh"]).with_stdin(with_nuls(&in_the_way));
+            run(sandbox, ("test_files", "remove what stands for folders of tests"), &unlink).await?;
+        }
+        if !paths.is_empty() {
+            let remove = command(&["xargs", "-0", "rm", "-rf", "--"]).with_stdin(with_nuls(paths));
+            run(sandbox, ("test_files", "remove changed test files"), &remove).await?;
+        }
+        let in_base: Paths = paths.intersection(&self.base).cloned().collect();
+        if !in_base.is_empty() {
+            let checkout = git(&["checkout", "HEAD", "--pathspec-from-file=-", "--pathspec-file-nul"]);
+            run(sandbox, ("test_files", "restore test files"), &checkout.with_stdin(with_nuls(&in_base)))
+                .await?;
+        }
         Ok(())
+    }
+
+    /// Gives the runner's sections of shared configuration files back what the base commit has there.
+    async fn restore_sections(
+        &self,
+        sandbox: &dyn Sandbox,
+        changed: &Paths,
+    ) -> Result<Option<Finding>, Blocked> {
+        let mut restored = Vec::new();
+        for path in changed.iter().filter(|path| is_shared_config(path)) {
+            let Ok(name) = str::from_utf8(path) else { continue };
+            let place = format!("{TESTBED}/{name}");
+            let base = match self.base.contains(path) {
+                true => {
+                    let show = git(&["show", &format!("HEAD:{name}")]);
+                    run(sandbox, ("test_files", "read the configuration of the base commit"), &show).await?
+                }
+                false => Vec::new(),
+            };
+            let Ok(current) = sandbox.read_file(&place, CONFIG_BYTES).await else {
+                // Deleted, or no file any more: what is not there configures nothing, but something may lie in its place.
+                self.put_back(sandbox, &Paths::from([path.clone()]), &Paths::new()).await?;
+                restored.push(name);
+                continue;
+            };
+            if let Some(content) = with_runner_sections_of(name, &base, &current) {
+                sandbox.write_file(&place, &content).await.map_err(Blocked::Sandbox)?;
+                restored.push(name);
+            }
+        }
+        Ok(finding_of(RUNNER_CONFIG_CHANGED, "sections restored in", restored))
     }
 
     /// What the test patch touches, and the files of the required tests. The latter only where they look like
@@ -82,7 +201,7 @@ impl<'a> TestFiles<'a> {
     fn paths_of_tests(&self) -> Paths {
         let grading = &self.instance.grading;
         let gold = touched_paths(grading.patch.as_bytes());
-        let file = |id: &String| id.split("::").next().unwrap_or_default().as_bytes().to_vec();
+        let file = |id: &String| file_of(id).to_vec();
         let ids = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
         let files: Paths = ids.map(file).collect();
         let mut paths = touched_paths(grading.test_patch.as_bytes());
@@ -100,16 +219,57 @@ fn looks_like_test(path: &[u8]) -> bool {
     path.windows(4).any(|part| part == b"test") || path.windows(3).any(|part| part == b"e2e")
 }
 
-/// Those of [`PYTEST_FILES`] that differ from the base commit, were added or are gone, ignored ones included.
-async fn changed_pytest_files(sandbox: &dyn Sandbox) -> Result<Paths, Blocked> {
-    const STATUS: [&str; 7] =
-        ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignored", "--"];
-    let patterns = PYTEST_FILES.map(|name| format!(":(glob)**/{name}"));
-    let mut status = git(&[&STATUS[..], &patterns.each_ref().map(String::as_str)].concat());
-    status.env.remove("GIT_LITERAL_PATHSPECS");
-    let entries = run(sandbox, ("test_files", "find changed test configuration"), &status).await?;
+/// What was undone, one finding a kind.
+fn findings(roles: &BTreeMap<&Vec<u8>, &'static str>) -> Vec<Finding> {
+    let mut kinds: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for (path, kind) in roles {
+        kinds.entry(kind).or_default().push(String::from_utf8_lossy(path).into_owned());
+    }
+    kinds.into_iter().filter_map(|(kind, paths)| finding_of(kind, "undone in", paths)).collect()
+}
+
+/// Files that differ from the base commit, were added or are gone, ignored ones included.
+async fn changed_files(sandbox: &dyn Sandbox) -> Result<Paths, Blocked> {
+    let status = ["status", "--porcelain", "-z", "--no-renames", "--untracked-files=all", "--ignored"];
+    let entries = run(sandbox, ("test_files", "find changed files"), &git(&status)).await?;
     // Each entry is two letters, a space and the path.
     Ok(nul_separated(&entries).filter_map(|entry| entry.get(3..)).map(<[u8]>::to_vec).collect())
+}
+
+/// An archive of these files; empty where there are none. Some may be gone.
+async fn archive(sandbox: &dyn Sandbox, files: &Paths) -> Result<Vec<u8>, Blocked> {
+    if files.is_empty() {
+        return Ok(Vec::new());
+    }
+    const PACK: &str = r#"while IFS= read -r -d '' path; do [ -e "$path" ] && printf '%s\0' "$path"; done |
+        tar -c --null --no-recursion --verbatim-files-from -T - -f -"#;
+    let pack = command(&["bash", "-c", PACK]).with_stdin(with_nuls(files));
+    run(sandbox, ("test_files", "keep files of the image"), &pack).await
+}
+
+/// The file that a test is in, by its id.
+fn file_of(id: &str) -> &[u8] {
+    id.split("::").next().unwrap_or_default().as_bytes()
+}
+
+/// The folder that a file is in; empty at the top.
+fn folder_of(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |slash| &path[..slash])
+}
+
+/// `conftest.py` of a folder and of all above it.
+fn conftests_above(folder: &[u8]) -> Vec<Vec<u8>> {
+    let mut conftests = vec![b"conftest.py".to_vec()];
+    let inside = [folder, b"/x"].concat();
+    let folders = parents(&inside).into_iter().filter(|folder| !folder.is_empty());
+    conftests.extend(folders.map(|folder| [folder.as_slice(), b"/conftest.py"].concat()));
+    conftests
+}
+
+/// The folders that a path lies in, within the repository.
+fn parents(path: &[u8]) -> Vec<Vec<u8>> {
+    let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+    slashes.map(|(place, _)| path[..place].to_vec()).collect()
 }
 
 /// What a command prints when it succeeds; `(kind, step)` say what it is for when it does not.

@@ -13,7 +13,7 @@ mod shell;
 pub use api::{
     Allowlist, Backend, Captured, Change, ChangeKind, Connection, ExecOutput, ExecRequest, ExecStatus,
     FileEntry, FileKind, FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session,
-    SessionOutput, SessionSpec, SessionState, SessionStatus, Terminal, TreeLimits, Upper, Usage,
+    SessionOutput, SessionSpec, SessionState, SessionStatus, SideChannel, Terminal, TreeLimits, Upper, Usage,
 };
 pub use docker::{DockerBackend, DockerConfig, DockerLeftovers, clean_docker_leftovers, guest_main};
 pub use error::SandboxError;

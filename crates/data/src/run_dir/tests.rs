@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use swegym_core::{
-    Boundary, ExitStatus, InstanceId, Message, PatchOutcome, ROLLOUT_SCHEMA_VERSION, Role,
+    Boundary, Evidence, ExitStatus, InstanceId, Message, PatchOutcome, ROLLOUT_SCHEMA_VERSION, Role,
     TRAJECTORY_SCHEMA_VERSION, Timings, ToolSpec, Usage, VERDICT_SCHEMA_VERSION, Verdict,
 };
 
@@ -45,6 +45,9 @@ fn record(key: &RolloutKey, status: RolloutStatus, resolved: bool) -> RolloutRec
         patch: PatchOutcome::Empty,
         tests: None,
         reason: None,
+        evidence: Evidence::Log,
+        inconsistent: false,
+        findings: Vec::new(),
         exit_code: Some(0),
         timed_out: false,
         test_ms: 0,

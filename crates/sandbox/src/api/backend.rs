@@ -5,8 +5,8 @@ use std::path::Path;
 use async_trait::async_trait;
 
 use crate::{
-    Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec,
-    Session, SessionSpec, TreeLimits, Usage,
+    Captured, Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError,
+    SandboxSpec, Session, SessionSpec, SideChannel, TreeLimits, Usage,
 };
 
 /// Makes sandboxes.
@@ -53,6 +53,19 @@ pub trait Sandbox: Send + Sync {
     /// # Errors
     /// [`SandboxError::Start`] when it cannot be started, [`SandboxError::Gone`] when the sandbox is gone.
     async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError>;
+
+    /// As [`Self::exec`], with one more descriptor for the command. Returns also what was written into it until the
+    /// command ended.
+    ///
+    /// # Errors
+    /// As for [`Self::exec`]; [`SandboxError::Unsupported`] before anything ran.
+    async fn exec_with_channel(
+        &self,
+        _request: &ExecRequest,
+        _channel: &SideChannel,
+    ) -> Result<(ExecOutput, Captured), SandboxError> {
+        Err(SandboxError::Unsupported { action: "give a command a side channel" })
+    }
 
     /// Opens a shell that keeps its state between commands.
     ///

@@ -77,6 +77,21 @@ impl ExecRequest {
     }
 }
 
+/// A socket that a command has besides its three streams, as descriptor [`SideChannel::DESCRIPTOR`]. Its other end is
+/// with the owner: no process that did not inherit it can open it, by whatever name.
+#[derive(Debug, Clone, Default)]
+pub struct SideChannel {
+    /// What lies in it when the command starts, to be read once; the end of input comes after it. 64 KiB at most.
+    pub input: Vec<u8>,
+    /// Bytes kept of what is written into it; what comes after them is counted and thrown away.
+    pub limit: usize,
+}
+
+impl SideChannel {
+    /// Number of the descriptor.
+    pub const DESCRIPTOR: i32 = 3;
+}
+
 /// How many bytes of an output stream are kept: the first `head` and the last `tail`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutputLimit {

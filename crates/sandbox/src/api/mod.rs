@@ -9,7 +9,7 @@ mod spec;
 mod usage;
 
 pub use backend::{Backend, Sandbox};
-pub use exec::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit};
+pub use exec::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, SideChannel};
 pub use files::{Change, ChangeKind, FileEntry, FileKind, FileStat, TreeLimits};
 pub use network::{Allowlist, Connection, Network};
 pub use session::{Session, SessionOutput, SessionSpec, SessionState, SessionStatus, Terminal};

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::{Mode, fchmod};
 use nix::unistd::pipe2;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::UnixStream;
 use tokio::net::unix::pipe::Receiver;
 
 use super::capture::Capture;
@@ -17,17 +19,24 @@ use super::cgroup::oom_kills;
 use super::channel::{Closed, Pending};
 use super::protocol::{Command, End, GuestReply, GuestRequest, Usage, memory_file};
 use super::sandbox::GuestSandbox;
-use crate::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, SandboxError};
+use crate::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, SandboxError, SideChannel};
 
 /// How long a sandbox may take to kill a command, before all of it is killed from outside.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes read at once; what a pipe holds by default.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Bytes that wait in a side channel at most: more than the buffers of a Unix socket hold by default.
+const CHANNEL_BYTES: usize = 1 << 20;
 
-pub(super) async fn exec(sandbox: &GuestSandbox, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
+/// Runs a command. What came through the side channel is empty where none was asked for.
+pub(super) async fn exec(
+    sandbox: &GuestSandbox,
+    request: &ExecRequest,
+    channel: Option<&SideChannel>,
+) -> Result<(ExecOutput, Captured), SandboxError> {
     let started = Instant::now();
     let killed_before = oom_kills_of(sandbox);
-    let mut streams = Streams::open(request)?;
+    let mut streams = Streams::open(request, channel)?;
     let pending = start(sandbox, request, &mut streams).await?;
     let mut running = Running { sandbox, pending, ended: false };
     let (reply, timed_out) = tokio::select! {
@@ -35,7 +44,7 @@ pub(super) async fn exec(sandbox: &GuestSandbox, request: &ExecRequest) -> Resul
         never = streams.pump() => match never {},
         () = tokio::time::sleep(request.time_limit) => (running.kill(&mut streams).await, true),
     };
-    let (stdout, stderr) = streams.finish();
+    let (stdout, stderr, written) = streams.finish();
     let out_of_memory = oom_kills_of(sandbox) > killed_before;
     let (status, usage) = match reply {
         Ok(GuestReply::NotStarted { message }) => return Err(start_error(request, message)),
@@ -46,7 +55,8 @@ pub(super) async fn exec(sandbox: &GuestSandbox, request: &ExecRequest) -> Resul
         _ => return Err(SandboxError::Gone),
     };
     let Usage { cpu, peak_memory } = usage;
-    Ok(ExecOutput { status, stdout, stderr, wall: started.elapsed(), cpu, peak_memory })
+    let output = ExecOutput { status, stdout, stderr, wall: started.elapsed(), cpu, peak_memory };
+    Ok((output, written))
 }
 
 fn oom_kills_of(sandbox: &GuestSandbox) -> u64 {
@@ -139,14 +149,15 @@ enum Never {}
 
 /// The streams of a command.
 struct Streams {
-    stdout: Stream,
-    stderr: Option<Stream>,
-    /// The command's ends: standard input, output and error.
+    stdout: Stream<Receiver>,
+    stderr: Option<Stream<Receiver>>,
+    channel: Option<Stream<UnixStream>>,
+    /// The command's ends: standard input, output and error, and the side channel.
     theirs: Vec<OwnedFd>,
 }
 
 impl Streams {
-    fn open(request: &ExecRequest) -> io::Result<Self> {
+    fn open(request: &ExecRequest, channel: Option<&SideChannel>) -> io::Result<Self> {
         let stdin = match &request.stdin {
             Some(bytes) => memory_file("stdin", bytes)?,
             None => File::open("/dev/null")?,
@@ -158,60 +169,83 @@ impl Streams {
             let (stderr, theirs) = Stream::open(request.output_limit)?;
             (Some(stderr), theirs)
         };
-        Ok(Self { stdout, stderr, theirs: vec![stdin.into(), their_stdout, their_stderr] })
+        let mut theirs = vec![stdin.into(), their_stdout, their_stderr];
+        let (channel, their_channel) = channel.map(open_channel).transpose()?.unzip();
+        theirs.extend(their_channel);
+        Ok(Self { stdout, stderr, channel, theirs })
     }
 
     /// Reads whatever comes, for ever.
     async fn pump(&mut self) -> Never {
-        match &mut self.stderr {
-            None => self.stdout.pump().await,
-            Some(stderr) => tokio::select! {
-                never = self.stdout.pump() => never,
-                never = stderr.pump() => never,
-            },
+        tokio::select! {
+            never = self.stdout.pump() => never,
+            never = pump(&mut self.stderr) => never,
+            never = pump(&mut self.channel) => never,
         }
     }
 
-    fn finish(self) -> (Captured, Captured) {
-        (self.stdout.finish(), self.stderr.map(Stream::finish).unwrap_or_default())
+    fn finish(self) -> (Captured, Captured, Captured) {
+        let stderr = self.stderr.map(Stream::finish).unwrap_or_default();
+        (self.stdout.finish(), stderr, self.channel.map(Stream::finish).unwrap_or_default())
     }
 }
 
-/// Our end of a pipe, and what came through it.
-struct Stream {
-    pipe: Receiver,
+/// A socket with the input in it, and the end for the command.
+fn open_channel(channel: &SideChannel) -> io::Result<(Stream<UnixStream>, OwnedFd)> {
+    let (mut ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    ours.write_all(&channel.input)?;
+    ours.shutdown(Shutdown::Write)?;
+    let limit = OutputLimit { head: channel.limit, tail: 0 };
+    Ok((Stream::new(UnixStream::from_std(ours)?, limit, CHANNEL_BYTES), theirs.into()))
+}
+
+async fn pump<S: AsyncRead + AsFd + Unpin>(stream: &mut Option<Stream<S>>) -> Never {
+    match stream {
+        Some(stream) => stream.pump().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Our end of a pipe or socket, and what came through it.
+struct Stream<S> {
+    source: S,
+    /// Most that the kernel can hold for us.
+    holds: usize,
     capture: Capture,
     chunk: Vec<u8>,
 }
 
-impl Stream {
+impl Stream<Receiver> {
     fn open(limit: OutputLimit) -> io::Result<(Self, OwnedFd)> {
         let (ours, theirs) = pipe2(OFlag::O_CLOEXEC)?;
         // Or `/dev/stdout` could not be opened inside, by whichever user of the host root is there. Nobody but
         // those who have the pipe already can open it.
         fchmod(&theirs, Mode::from_bits_truncate(0o666))?;
-        let stream = Self {
-            pipe: Receiver::from_owned_fd(ours)?,
-            capture: Capture::new(limit),
-            chunk: vec![0; CHUNK_BYTES],
-        };
-        Ok((stream, theirs))
+        let holds =
+            fcntl(&ours, FcntlArg::F_GETPIPE_SZ).map_or(CHUNK_BYTES, |size| size.unsigned_abs() as usize);
+        Ok((Self::new(Receiver::from_owned_fd(ours)?, limit, holds), theirs))
+    }
+}
+
+impl<S: AsyncRead + AsFd + Unpin> Stream<S> {
+    fn new(source: S, limit: OutputLimit, holds: usize) -> Self {
+        Self { source, holds, capture: Capture::new(limit), chunk: vec![0; CHUNK_BYTES] }
     }
 
     async fn pump(&mut self) -> Never {
-        while let Ok(length @ 1..) = self.pipe.read(&mut self.chunk).await {
+        while let Ok(length @ 1..) = self.source.read(&mut self.chunk).await {
             self.capture.push(&self.chunk[..length]);
         }
         std::future::pending().await
     }
 
-    /// Takes what is in the pipe now. Whoever still holds the other end may go on writing, so it stops after as
-    /// much as the pipe can hold.
+    /// Takes what has arrived by now. Whoever still holds the other end may go on writing, so it stops after as
+    /// much as the kernel can hold.
     fn finish(mut self) -> Captured {
-        let mut left = fcntl(&self.pipe, FcntlArg::F_GETPIPE_SZ)
-            .map_or(CHUNK_BYTES, |size| size.unsigned_abs() as usize);
+        let mut left = self.holds;
         while left > 0
-            && let Ok(length @ 1..) = nix::unistd::read(&self.pipe, &mut self.chunk)
+            && let Ok(length @ 1..) = nix::unistd::read(&self.source, &mut self.chunk)
         {
             self.capture.push(&self.chunk[..length]);
             left = left.saturating_sub(length);

@@ -113,7 +113,7 @@ impl<T, E: std::fmt::Display> Step<T> for Result<T, E> {
 /// From the owner into a sandbox.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum GuestRequest {
-    /// Run a command on the three descriptors that come along.
+    /// Run a command on the three descriptors that come along; a fourth is its side channel.
     Exec(Box<Command>),
     /// Kill what the exec with this id started.
     Kill {

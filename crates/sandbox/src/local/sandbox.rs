@@ -19,8 +19,8 @@ use super::proxy::Proxy;
 use super::session::{self, Progress};
 use super::trees;
 use crate::{
-    Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, Session,
-    SessionSpec, TreeLimits, Usage,
+    Captured, Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError,
+    Session, SessionSpec, SideChannel, TreeLimits, Usage,
 };
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
@@ -156,7 +156,15 @@ impl Drop for GuestSandbox {
 #[async_trait]
 impl Sandbox for GuestSandbox {
     async fn exec(&self, request: &ExecRequest) -> Result<ExecOutput, SandboxError> {
-        exec::exec(self, request).await
+        Ok(exec::exec(self, request, None).await?.0)
+    }
+
+    async fn exec_with_channel(
+        &self,
+        request: &ExecRequest,
+        channel: &SideChannel,
+    ) -> Result<(ExecOutput, Captured), SandboxError> {
+        exec::exec(self, request, Some(channel)).await
     }
 
     async fn open_session(&self, spec: &SessionSpec) -> Result<Box<dyn Session>, SandboxError> {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use swegym_sandbox::{ExecRequest, ExecStatus, OutputLimit, SandboxError};
+use swegym_sandbox::{ExecRequest, ExecStatus, OutputLimit, SandboxError, SideChannel};
 
 use super::{Subject, sh, text};
 
@@ -108,6 +108,36 @@ pub(crate) async fn large_output_keeps_both_ends(subject: &Subject) {
     assert_eq!(output.stdout.head, b"first\ny\n");
     assert_eq!(output.stdout.tail, b"y\nlast\n");
     assert_eq!(output.stdout.dropped, 50_000_000 + 6 + 5 - 15);
+}
+
+pub(crate) async fn a_side_channel_is_apart_from_the_output(subject: &Subject) {
+    let sandbox = subject.sandbox().await;
+    let channel = SideChannel { input: b"secret\n".to_vec(), limit: 8 };
+    let script = "read -r word <&3; read -r rest <&3; echo \"$word:$rest\"; echo result $word >&3";
+    let (output, written) = sandbox.exec_with_channel(&ExecRequest::shell(script), &channel).await.unwrap();
+    assert_eq!((output.status, output.stdout.to_text()), (ExecStatus::Exited(0), "secret:\n".to_owned()));
+    assert_eq!((written.head, written.tail, written.dropped), (b"result s".to_vec(), Vec::new(), 6));
+
+    let later = "(sleep 1000; echo late >&3) & echo soon >&3; exec 3>&-; echo hidden 2>/dev/null >&3";
+    let (output, written) = sandbox.exec_with_channel(&ExecRequest::shell(later), &channel).await.unwrap();
+    assert_eq!(output.status, ExecStatus::Exited(1));
+    assert_eq!(written.head, b"soon\n");
+    assert_eq!(text(&*sandbox, "ls /proc/self/fd | grep -cx 3 || true").await.trim(), "1", "of `ls` itself");
+}
+
+pub(crate) async fn a_side_channel_opens_by_no_name(subject: &Subject) {
+    let sandbox = subject.sandbox().await;
+    let channel = SideChannel { input: b"secret\n".to_vec(), limit: 1 << 10 };
+    // What runs without the descriptor looks for it at its parent.
+    let script = r#"{
+        for fd in /proc/$$/fd/*; do
+            case $(readlink $fd) in socket*) cat $fd; echo forged > $fd; echo tried;; esac
+        done
+    } 2>/dev/null 3>&-
+    cat <&3"#;
+    let (output, written) = sandbox.exec_with_channel(&ExecRequest::shell(script), &channel).await.unwrap();
+    assert_eq!(output.stdout.to_text(), "tried\nsecret\n");
+    assert_eq!(written.head, b"");
 }
 
 pub(crate) async fn background_process_is_not_waited_for(subject: &Subject) {

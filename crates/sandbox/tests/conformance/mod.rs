@@ -109,6 +109,7 @@ macro_rules! for_each_case {
             output_and_exit_code, death_by_signal, streams_merge_in_order, streams_stay_apart, folder_and_environment,
             missing_program, missing_folder, program_that_may_not_run, zero_bytes_in_words, standard_input,
             long_command_line, streams_can_be_opened_by_name, large_output_keeps_both_ends,
+            a_side_channel_is_apart_from_the_output, a_side_channel_opens_by_no_name,
             background_process_is_not_waited_for, background_process_outlives_its_command, many_commands_at_once,
             dropped_command_is_killed, times_are_told,
             time_limit_kills_the_whole_tree, time_limit_leaves_other_commands_alone, time_limit_beats_a_fork_bomb,

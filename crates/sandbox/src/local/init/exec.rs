@@ -17,6 +17,7 @@ use nix::unistd::{Pid, chdir, dup2_stderr, dup2_stdin, dup2_stdout, execve, sets
 
 use super::serve::Client;
 use super::session;
+use crate::SideChannel;
 use crate::local::protocol::{Command, End, GuestReply, Usage};
 use crate::local::sys;
 
@@ -70,8 +71,12 @@ fn become_command(
     dup2_stdout(stdout.as_fd()).map_err(describe)?;
     dup2_stderr(stderr.as_fd()).map_err(describe)?;
     sys::close_from_on_exec(3).map_err(describe)?;
-    if let Some(session) = &command.session {
-        session::attach(session, more).map_err(describe)?;
+    match (&command.session, more) {
+        (Some(session), _) => session::attach(session, more).map_err(describe)?,
+        (None, [channel]) => {
+            sys::duplicate_to(channel.as_fd(), SideChannel::DESCRIPTOR).map_err(describe)?;
+        }
+        (None, _) => {}
     }
     limit_resources(processes).map_err(describe)?;
     sys::reset_signals().map_err(describe)?;
