@@ -6,6 +6,7 @@ mod sandbox;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use swegym_harness::Profile;
 
 pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
@@ -144,6 +145,10 @@ pub(crate) struct InstanceArgs {
     /// Seconds that the tests of one instance may take
     #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     pub(crate) eval_timeout: u64,
+    /// Whose rules verdicts follow: `swegym` (the fork of SWE-bench that SWE-Gym was made with), `swebench4`,
+    /// `swebench5`, or `strict`, which what runs in the sandbox cannot fool by what it prints
+    #[arg(long, default_value_t, value_name = "NAME")]
+    pub(crate) profile: Profile,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
 }

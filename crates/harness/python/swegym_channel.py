@@ -242,8 +242,11 @@ class Watch(object):
 
 
 def code_of(value):
-    value = getattr(value, "__func__", value)  # static and class methods
-    value = getattr(value, "fget", value)  # properties
+    # Only of types that have it: `pytest.mark` makes something of any name that it is asked for, and warns.
+    if isinstance(value, (staticmethod, classmethod)):
+        value = value.__func__
+    elif isinstance(value, property):
+        value = value.fget
     return getattr(value, "__code__", None)
 
 

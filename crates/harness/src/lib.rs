@@ -22,6 +22,7 @@ mod report;
 mod runner_config;
 mod runner_files;
 mod test_files;
+mod upstream;
 
 pub use apply::{apply_by, apply_patch, apply_patch_with};
 pub use apply_sequence::{ApplyCommand, ApplySequence};
@@ -38,3 +39,4 @@ pub use grading::{
 pub use parsers::{ParserName, RawStatuses, parse, parse_as, parser_of, read_text};
 pub use profile::Profile;
 pub use report::instance_report;
+pub use upstream::evaluate_as;

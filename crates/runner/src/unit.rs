@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use swegym_core::{Boundary, EventKind, Failure, Instance, RolloutKey, RolloutRecord, Timings};
 use swegym_data::{CommitInfo, RolloutFiles, RunDir};
-use swegym_harness::{EvalLimits, evaluate};
+use swegym_harness::{EvalLimits, Profile, evaluate_as};
 use swegym_images::Image;
 use swegym_sandbox::{Backend, Network, Sandbox, SandboxSpec, Upper};
 use tokio::sync::mpsc::UnboundedSender;
@@ -28,6 +28,8 @@ pub struct Limits {
     pub sandbox: swegym_sandbox::Limits,
     /// Limits of each evaluation.
     pub eval: EvalLimits,
+    /// Whose rules evaluations follow.
+    pub profile: Profile,
     /// Attempts at a solution while infrastructure fails, and then as many at its evaluation.
     pub attempts: u32,
     /// Pause before the second attempt; each further one is twice as long.
@@ -177,8 +179,8 @@ impl Unit {
         let patch = &draft.solution.insert(solution).patch;
         let begin = Instant::now();
         let sandbox = draft.place.enter(&self.workshop, &image, Network::None).await?;
-        let limits = &self.workshop.limits.eval;
-        let evaluation = evaluate(sandbox, &self.instance, &command, patch, limits).await;
+        let Limits { eval, profile, .. } = &self.workshop.limits;
+        let evaluation = evaluate_as(*profile, sandbox, &self.instance, &command, patch, eval).await;
         draft.place.leave().await;
         draft.timings.eval_ms = ms(begin);
         Ok(Evaluated::new(&self.instance, patch, evaluation.map_err(|error| Failure::from(&error))?))

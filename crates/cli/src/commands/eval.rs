@@ -27,6 +27,7 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
     let images = engine.images(&inputs, &args.set.sandbox)?;
     let mut settings = inputs.settings;
     settings.extend(args.set.sandbox.settings()?);
+    settings.insert("profile".to_owned(), args.set.profile.as_str().into());
     settings.insert("predictions".to_owned(), args.predictions.into());
     let run = Run {
         settings,
@@ -38,6 +39,7 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
         samples: 1,
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
+        profile: args.set.profile,
         sandbox: args.set.sandbox.limits(),
         network: Network::None,
     };

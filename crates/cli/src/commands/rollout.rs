@@ -36,6 +36,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     let images = engine.images(&inputs, &args.set.sandbox)?;
     let mut settings = settings(&policy, &config);
     settings.extend(inputs.settings);
+    settings.insert("profile".to_owned(), args.set.profile.as_str().into());
     settings.extend(args.set.sandbox.settings()?);
     let mut network = Network::None;
     if !args.allow_host.is_empty() {
@@ -52,6 +53,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         samples: args.samples,
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
+        profile: args.set.profile,
         sandbox: args.set.sandbox.limits(),
         network,
     };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use swegym_core::{Instance, RunCounts};
 use swegym_data::{RunConfig, RunDir, export_predictions, export_sft};
-use swegym_harness::EvalLimits;
+use swegym_harness::{EvalLimits, Profile};
 use swegym_runner::{Images, Limits, RunPlan, Runner, Solver, Workshop};
 use swegym_sandbox::{Backend, Network, OutputLimit};
 use tokio_util::sync::CancellationToken;
@@ -37,6 +37,8 @@ pub(crate) struct Run {
     pub(crate) samples: u32,
     pub(crate) jobs: usize,
     pub(crate) eval_time: Duration,
+    /// Whose rules verdicts follow.
+    pub(crate) profile: Profile,
     /// Limits of each sandbox.
     pub(crate) sandbox: swegym_sandbox::Limits,
     /// What the agent's sandboxes reach.
@@ -75,6 +77,7 @@ impl Run {
         let run = Arc::new(RunDir::open(&self.folder, &self.config())?);
         let limits = Limits {
             sandbox: self.sandbox,
+            profile: self.profile,
             eval: EvalLimits { time_limit: self.eval_time, log_limit: LOG_LIMIT },
             attempts: 3,
             pause: Duration::from_secs(2),

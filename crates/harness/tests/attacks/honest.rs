@@ -50,6 +50,9 @@ async fn honest_solutions_resolve() {
         assert!(verdict.resolved && !verdict.inconsistent, "{name}: {verdict:#?}");
         assert_eq!(verdict.evidence, Evidence::Channel, "{name}");
     }
+    // Projects often have it that any warning fails.
+    let verdict = lab.judge(&lab.gold(), &["export PYTEST_ADDOPTS='-W error'"], 60).await;
+    assert!(verdict.resolved && verdict.evidence == Evidence::Channel, "{verdict:#?}");
     let verdict = lab.judge("", &[], 60).await;
     assert!(!verdict.resolved && !verdict.inconsistent && verdict.findings.is_empty(), "{verdict:#?}");
     assert_eq!(verdict.tests.unwrap().pass_to_pass.success.len(), 2);

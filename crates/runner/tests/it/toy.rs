@@ -97,6 +97,7 @@ impl Toy {
             solver: Arc::new(solver),
             limits: Limits {
                 sandbox: swegym_sandbox::Limits::default(),
+                profile: Default::default(),
                 eval: EvalLimits {
                     time_limit: Duration::from_secs(60),
                     log_limit: OutputLimit { head: 1 << 20, tail: 1 << 20 },

@@ -137,6 +137,7 @@ fn plan(
         samples: 1,
         jobs,
         eval_time: Duration::from_secs(300),
+        profile: swegym_harness::Profile::Strict,
         sandbox: swegym_sandbox::Limits::default(),
         network: swegym_sandbox::Network::None,
     })
