@@ -40,7 +40,9 @@ pub(crate) enum Command {
     Rollout(RolloutArgs),
     /// Verify predictions by running tests
     ///
-    /// Example: swegym eval -i tasks.jsonl --repos repos --specs specs.json --predictions preds.jsonl -j 8
+    /// Example: swegym eval -i tasks.jsonl --repos repos --predictions preds.jsonl -j 8
+    ///
+    /// Grade it anew: swegym eval -i tasks.jsonl --regrade runs/eval-preds --profile swebench5
     Eval(EvalArgs),
     /// Build, show, check, remove, pull and push images
     #[command(subcommand)]
@@ -104,8 +106,11 @@ pub(crate) struct EvalArgs {
     #[command(flatten)]
     pub(crate) set: InstanceArgs,
     /// Predictions (JSONL, JSON list or JSON object), or `gold` for the instances' own patches, or `empty`
-    #[arg(long, value_name = "FILE|gold|empty")]
-    pub(crate) predictions: String,
+    #[arg(long, value_name = "FILE|gold|empty", required_unless_present = "regrade")]
+    pub(crate) predictions: Option<String>,
+    /// Grade the saved logs of this run anew by the rules of `--profile`, and run nothing
+    #[arg(long, value_name = "RUN", conflicts_with = "predictions")]
+    pub(crate) regrade: Option<PathBuf>,
 }
 
 /// What is worked on.

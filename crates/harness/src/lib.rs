@@ -18,6 +18,7 @@ mod grading;
 mod parsers;
 mod patch_paths;
 mod profile;
+mod regrade;
 mod report;
 mod runner_config;
 mod runner_files;
@@ -38,5 +39,6 @@ pub use grading::{
 };
 pub use parsers::{ParserName, RawStatuses, parse, parse_as, parser_of, read_text};
 pub use profile::Profile;
+pub use regrade::regrade;
 pub use report::instance_report;
 pub use upstream::evaluate_as;

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use swegym_core::{InstanceId, Patch};
-use swegym_data::{digest_file, load_predictions};
+use swegym_core::{InstanceId, Patch, RolloutRecord};
+use swegym_data::{RunView, digest_file, load_predictions};
 use swegym_runner::PredictionSolver;
 use swegym_sandbox::Network;
 
 use super::inputs::{self, Inputs};
 use super::runs::{Run, conclude};
+use super::{regrade, run_report};
 use crate::args::EvalArgs;
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
 use crate::exit::Exit;
@@ -19,8 +20,13 @@ use crate::printer::Printer;
 
 /// Runs the command.
 pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    if let Some(run) = &args.regrade {
+        return regrade::run(run, &args, printer);
+    }
     let mut inputs = inputs::load(&args.set)?;
-    let (name, predictions) = predictions(&args.predictions, &mut inputs, printer)?;
+    let dataset = inputs.instances.clone();
+    let source = args.predictions.unwrap_or_default();
+    let (name, predictions) = predictions(&source, &mut inputs, printer)?;
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(format!("eval-{name}")));
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
@@ -28,7 +34,7 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
     let mut settings = inputs.settings;
     settings.extend(args.set.sandbox.settings()?);
     settings.insert("profile".to_owned(), args.set.profile.as_str().into());
-    settings.insert("predictions".to_owned(), args.predictions.into());
+    settings.insert("predictions".to_owned(), source.into());
     let run = Run {
         settings,
         solver: Arc::new(PredictionSolver { predictions }),
@@ -43,8 +49,19 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
         sandbox: args.set.sandbox.limits(),
         network: Network::None,
     };
-    let ended = run.execute(engine.backend, images, &cancel, printer).await?;
+    let mut ended = run.execute(engine.backend, images, &cancel, printer).await?;
+    let records = (&dataset[..], &ended.row.records[..]);
+    let (exports, run_id) = (folder.join("exports"), run_report::run_id(&folder));
+    let report = |record: &RolloutRecord| report_of(&folder, record);
+    ended.exports.extend(run_report::write(&exports, &run_id, args.set.profile, records, report)?);
     Ok(conclude(&ended, &folder, printer))
+}
+
+/// The text of `report.json`, where the tests ran: upstream writes none else.
+fn report_of(folder: &Path, record: &RolloutRecord) -> Option<String> {
+    record.verdict.as_ref()?.tests.as_ref()?;
+    let rollout = RunView::open(folder).ok()?.rollout_dir(&record.key);
+    std::fs::read_to_string(rollout.join("eval/report.json")).ok()
 }
 
 type Predictions = BTreeMap<InstanceId, (String, Patch)>;

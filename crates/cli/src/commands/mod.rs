@@ -6,7 +6,9 @@ pub(crate) mod images;
 pub(crate) mod inputs;
 mod policies;
 mod quickstart;
+mod regrade;
 mod rollout;
+mod run_report;
 mod runs;
 
 use crate::args::Command;
