@@ -149,7 +149,8 @@ async fn is_still(sandbox: &dyn Sandbox, path: &str, content: &str) -> bool {
 }
 
 impl Evaluation {
-    fn new(script: String) -> Self {
+    /// Of nothing yet.
+    pub(crate) fn new(script: String) -> Self {
         let verdict = Verdict {
             schema_version: VERDICT_SCHEMA_VERSION,
             resolved: false,
@@ -173,7 +174,7 @@ impl Evaluation {
         self.unresolved("the evaluation failed".to_owned())
     }
 
-    fn unresolved(mut self, reason: String) -> Self {
+    pub(crate) fn unresolved(mut self, reason: String) -> Self {
         self.verdict.reason = Some(reason);
         self
     }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use swegym_core::diff::is_test_path;
 use swegym_core::{Finding, Instance, Patch};
 use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
 
@@ -208,15 +209,10 @@ impl<'a> TestFiles<'a> {
         paths.extend(
             files
                 .into_iter()
-                .filter(|path| looks_like_test(path) && self.base.contains(path) && !gold.contains(path)),
+                .filter(|path| is_test_path(path) && self.base.contains(path) && !gold.contains(path)),
         );
         paths
     }
-}
-
-/// The rule by which SWE-bench tells test files from others.
-fn looks_like_test(path: &[u8]) -> bool {
-    path.windows(4).any(|part| part == b"test") || path.windows(3).any(|part| part == b"e2e")
 }
 
 /// What was undone, one finding a kind.

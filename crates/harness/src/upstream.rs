@@ -1,9 +1,6 @@
 //! The evaluation of one prediction as upstream does it: its commands, its script, its rules.
 
-use swegym_core::{
-    Evidence, Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestsReport, VERDICT_SCHEMA_VERSION,
-    Verdict,
-};
+use swegym_core::{Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestsReport};
 use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, Sandbox, SandboxError};
 
 use crate::git::TESTBED;
@@ -34,20 +31,16 @@ pub async fn evaluate_as(
         return evaluate(sandbox, instance, command, prediction, limits).await;
     }
     let script = script(profile, instance, command);
-    let mut evaluation = Evaluation {
-        verdict: unresolved(),
-        log: Vec::new(),
-        script: String::from_utf8_lossy(script.as_deref().unwrap_or_default()).into_owned(),
-        statuses: Default::default(),
-    };
+    let shown = String::from_utf8_lossy(script.as_deref().unwrap_or_default()).into_owned();
+    let mut evaluation = Evaluation::new(shown);
     let script = match script {
-        _ if prediction.is_empty() => return Ok(evaluation.because("the patch is empty".to_owned())),
+        _ if prediction.is_empty() => return Ok(evaluation.unresolved("the patch is empty".to_owned())),
         Ok(script) => script,
-        Err(message) => return Ok(evaluation.because(message)),
+        Err(message) => return Ok(evaluation.unresolved(message)),
     };
     evaluation.verdict.patch = apply_patch_with(sandbox, prediction, profile).await?;
     if let PatchOutcome::Rejected { .. } = evaluation.verdict.patch {
-        return Ok(evaluation.because("the patch does not apply".to_owned()));
+        return Ok(evaluation.unresolved("the patch does not apply".to_owned()));
     }
     sandbox.write_file(SCRIPT, &script).await?;
     let request = ExecRequest::new(["/bin/bash", SCRIPT]).in_folder(TESTBED).merged();
@@ -71,29 +64,7 @@ fn script(profile: Profile, instance: &Instance, command: &TestCommand) -> Resul
     Ok(script.text(profile))
 }
 
-fn unresolved() -> Verdict {
-    Verdict {
-        schema_version: VERDICT_SCHEMA_VERSION,
-        resolved: false,
-        patch: PatchOutcome::Empty,
-        tests: None,
-        reason: None,
-        evidence: Evidence::Log,
-        inconsistent: false,
-        findings: Vec::new(),
-        exit_code: None,
-        timed_out: false,
-        test_ms: 0,
-        failure: None,
-    }
-}
-
 impl Evaluation {
-    fn because(mut self, reason: String) -> Self {
-        self.verdict.reason = Some(reason);
-        self
-    }
-
     fn graded_as(mut self, profile: Profile, instance: &Instance, output: &ExecOutput) -> Self {
         self.log = output.stdout.to_bytes();
         let verdict = &mut self.verdict;
@@ -101,11 +72,11 @@ impl Evaluation {
         verdict.timed_out = output.status == ExecStatus::TimedOut;
         verdict.test_ms = u64::try_from(output.wall.as_millis()).unwrap_or(u64::MAX);
         if verdict.timed_out {
-            return self.because("the tests ran into the time limit".to_owned());
+            return self.unresolved("the tests ran into the time limit".to_owned());
         }
         let graded = match grade_log(profile, &logged(instance, &self.log)) {
             Ok(graded) => graded,
-            Err(error) => return self.because(format!("upstream fails to {error}")),
+            Err(error) => return self.unresolved(format!("upstream fails to {error}")),
         };
         verdict.resolved = graded.resolved();
         verdict.tests = graded.tests.as_ref().map(|tests| TestsReport {

@@ -159,3 +159,20 @@ fn images_are_built_from_repositories() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("give `--repos`, or `--images published`"), "{}", ran.stderr);
 }
+
+#[test]
+fn only_a_run_can_be_graded_anew() {
+    let place = Place::new();
+    place.write("tasks.jsonl", row().to_string());
+    let ran = place.run(&["eval", "-i", "tasks.jsonl", "--regrade", "nowhere"]);
+    assert_eq!((ran.code, ran.stderr.contains("`nowhere")), (Some(1), true), "{}", ran.stderr);
+    let ran = place.run(&["eval", "-i", "tasks.jsonl", "--regrade", "nowhere", "--predictions", "gold"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    let ran = place.run(&["eval", "-i", "tasks.jsonl", "--predictions", "gold", "--profile", "lenient"]);
+    assert_eq!(
+        (ran.code, ran.stderr.contains("`swebench5` and `strict`")),
+        (Some(2), true),
+        "{}",
+        ran.stderr
+    );
+}
