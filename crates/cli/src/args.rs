@@ -44,6 +44,13 @@ pub(crate) enum Command {
     ///
     /// Grade it anew: swegym eval -i tasks.jsonl --regrade runs/eval-preds --profile swebench5
     Eval(EvalArgs),
+    /// Run the tests of instances often, with the gold patch and with none, and find those that are not reliable
+    ///
+    /// Writes `validation.json`: for each required test how often it passed, and which are put into quarantine because
+    /// their results were not always the same. `--validation` of `rollout` and `eval` leaves these out.
+    ///
+    /// Example: swegym validate -i tasks.jsonl --repos repos --runs 5 -o validated
+    Validate(ValidateArgs),
     /// Build, show, check, remove, pull and push images
     #[command(subcommand)]
     Images(ImagesCommand),
@@ -113,6 +120,16 @@ pub(crate) struct EvalArgs {
     pub(crate) regrade: Option<PathBuf>,
 }
 
+/// Flags of `validate`.
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    #[command(flatten)]
+    pub(crate) set: InstanceArgs,
+    /// Runs with the gold patch, and as many without a patch
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) runs: u32,
+}
+
 /// What is worked on.
 #[derive(Debug, Args)]
 pub(crate) struct SetArgs {
@@ -147,6 +164,9 @@ pub(crate) struct InstanceArgs {
     /// Rollouts at once [default: number of processors]
     #[arg(short, long, value_parser = at_least_one)]
     pub(crate) jobs: Option<usize>,
+    /// Leave out the tests that this file puts into quarantine; `validate` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(crate) validation: Option<PathBuf>,
     /// Seconds that the tests of one instance may take
     #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
     pub(crate) eval_timeout: u64,

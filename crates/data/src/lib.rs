@@ -14,6 +14,7 @@ mod rows;
 mod run_config;
 mod run_dir;
 mod run_view;
+mod validation;
 
 pub use atomic::{AtomicFile, digest_file, write_atomic};
 pub use error::{DataError, Difference};
@@ -24,3 +25,7 @@ pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predict
 pub use run_config::{RUN_SCHEMA_VERSION, RunConfig};
 pub use run_dir::{CommitInfo, RolloutFiles, RunDir};
 pub use run_view::RunView;
+pub use validation::{
+    InstanceValidation, ObservedRun, Tally, TestValidation, VALIDATION_SCHEMA_VERSION, ValidationFile,
+    without,
+};

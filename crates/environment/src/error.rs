@@ -203,6 +203,14 @@ fn known_versions(known: &[String]) -> String {
     }
 }
 
+fn tried_paths(tried: &[String]) -> String {
+    if tried.is_empty() {
+        "no path is known for it".to_owned()
+    } else {
+        format!("the commit has none of {}", tried.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::known_versions;
@@ -215,13 +223,5 @@ mod tests {
         assert_eq!(known(&["1.10", "1.9", "v5.3"]), "the specs have v5.3, 1.9, 1.10");
         let many: Vec<String> = (0..40).rev().map(|minor| format!("3.{minor}")).collect();
         assert_eq!(known_versions(&many), "the specs have 40 versions: 3.0, 3.1, ..., 3.38, 3.39");
-    }
-}
-
-fn tried_paths(tried: &[String]) -> String {
-    if tried.is_empty() {
-        "no path is known for it".to_owned()
-    } else {
-        format!("the commit has none of {}", tried.join(", "))
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
 use swegym_core::Instance;
-use swegym_data::{digest_file, load_instances};
+use swegym_data::{ValidationFile, digest_file, load_instances, without};
 use swegym_environment::Specs;
 
 use crate::args::{InstanceArgs, SetArgs};
@@ -24,13 +24,31 @@ pub(crate) struct Inputs {
 
 /// Reads everything that the flags name. What is wrong with any of it is said now, not after an hour.
 pub(crate) fn load(args: &InstanceArgs) -> anyhow::Result<Inputs> {
-    let inputs = load_set(&args.source)?;
+    let mut inputs = load_set(&args.source)?;
     check_specs(&inputs)?;
+    if let Some(path) = &args.validation {
+        take_into_account(path, &mut inputs)?;
+    }
     for instance in &inputs.instances {
         let has_command = !inputs.specs.get(&instance.environment)?.test_cmd.is_empty();
         ensure!(has_command, "prepare `{}`: its environment spec has no `test_cmd`", instance.id());
     }
     Ok(inputs)
+}
+
+/// Takes the tests in quarantine out of the lists of their instances. An instance that would have none left to turn
+/// keeps its lists: it stays in the count.
+fn take_into_account(path: &Path, inputs: &mut Inputs) -> anyhow::Result<()> {
+    let file = ValidationFile::load(path)?;
+    inputs.digests.insert(path.display().to_string(), digest_file(path)?);
+    for instance in &mut inputs.instances {
+        let Some(validation) = file.instances.get(instance.id()) else { continue };
+        let grading = without(&instance.grading, &validation.quarantine);
+        if !grading.fail_to_pass.is_empty() {
+            Arc::make_mut(instance).grading = grading;
+        }
+    }
+    Ok(())
 }
 
 /// Says which instance has no spec, if one has none.

@@ -10,6 +10,7 @@ mod regrade;
 mod rollout;
 mod run_report;
 mod runs;
+mod validate;
 
 use crate::args::Command;
 use crate::exit::Exit;
@@ -21,6 +22,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<E
         Command::Quickstart(args) => Box::pin(quickstart::run(args, printer)).await,
         Command::Rollout(args) => Box::pin(rollout::run(args, printer)).await,
         Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
+        Command::Validate(args) => Box::pin(validate::run(args, printer)).await,
         Command::Images(command) => Box::pin(images::run(command, printer)).await,
         Command::Doctor(args) => doctor::run(&args, printer).await,
     }
