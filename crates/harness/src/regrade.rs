@@ -2,12 +2,15 @@
 
 use swegym_core::{Instance, PatchOutcome, Verdict};
 
+use crate::findings::XFAIL_UNFOUNDED;
 use crate::{GradeError, LogVerdict, LoggedRun, Profile, grade_log};
 
 const START: &str = ">>>>> Start Test Output";
 const END: &str = ">>>>> End Test Output";
 
 /// What a profile makes of the log that an evaluation left.
+///
+/// A log alone proves nothing to the strict rules: what a strict evaluation could not believe stays unresolved.
 ///
 /// The strict evaluation's log has nothing in it but what the tests print: for upstream's rules, its patch, its ends
 /// and its exit code are told around it, as upstream's script does. A patch that did not apply, an evaluation that ran
@@ -21,8 +24,9 @@ pub fn regrade(
     verdict: &Verdict,
     log: &[u8],
 ) -> Result<LogVerdict, GradeError> {
-    let ran =
-        !verdict.timed_out && !matches!(verdict.patch, PatchOutcome::Rejected { .. }) && !log.is_empty();
+    let is_doubtful = profile == Profile::Strict && is_doubtful(verdict);
+    let has_applied = !matches!(verdict.patch, PatchOutcome::Rejected { .. });
+    let ran = has_applied && !verdict.timed_out && !log.is_empty() && !is_doubtful;
     let is_upstreams = contains(log, START.as_bytes()) || contains(log, b"+ git apply -v -");
     let log = match (ran, is_upstreams) {
         (false, _) => Vec::new(),
@@ -38,6 +42,11 @@ pub fn regrade(
         lists: (&instance.grading).into(),
     };
     grade_log(profile, &run)
+}
+
+/// Whether the evaluation saw more than the log shows, and it spoke against the prediction.
+fn is_doubtful(verdict: &Verdict) -> bool {
+    verdict.inconsistent || verdict.findings.iter().any(|finding| finding.kind == XFAIL_UNFOUNDED)
 }
 
 fn told(log: &[u8], exit_code: Option<i32>) -> Vec<u8> {
@@ -92,6 +101,13 @@ mod tests {
         let skipped = "SKIPPED t::a\nSKIPPED t::b\n";
         let believes = Profile::ALL.map(|profile| resolved(profile, skipped, |_| ()));
         assert_eq!(believes, [true, true, false, false]);
+    }
+
+    #[test]
+    fn strict_does_not_believe_the_log_of_what_it_did_not_believe() {
+        let forged = |verdict: &mut Verdict| verdict.inconsistent = true;
+        let resolves = |profile| resolved(profile, "PASSED t::a\nPASSED t::b\n", forged);
+        assert_eq!(Profile::ALL.map(resolves), [true, true, true, false]);
     }
 
     #[test]
