@@ -48,6 +48,12 @@ pub enum AgentCause {
     },
 }
 
+impl AgentError {
+    pub(crate) fn new(cause: impl Into<AgentCause>, trajectory: Trajectory) -> Self {
+        Self { cause: cause.into(), trajectory: Box::new(trajectory) }
+    }
+}
+
 impl From<&AgentError> for Failure {
     fn from(error: &AgentError) -> Self {
         let (boundary, kind, retryable) = match &error.cause {

@@ -11,9 +11,11 @@ mod error;
 mod patch;
 mod prompt;
 mod rollout;
+mod scaffold;
 mod stuck;
 mod tools;
 
-pub use codeact::{Outcome, run_codeact};
+pub use codeact::CodeAct;
 pub use config::ScaffoldConfig;
 pub use error::{AgentCause, AgentError};
+pub use scaffold::{Outcome, Scaffold};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use swegym_core::{ChatRequest, Completion, ExitStatus, Message, Role, Step, ToolCall, Trajectory};
+use swegym_core::{ChatRequest, Completion, ExitStatus, Message, Role, ToolCall, Trajectory};
 use swegym_model::{ModelError, Policy};
 use swegym_sandbox::{Sandbox, SandboxError};
 
@@ -99,9 +99,9 @@ impl<'a> Rollout<'a> {
     }
 
     /// Appends an answer to the conversation and gives back its calls.
-    fn record(&mut self, completion: Completion, took: Duration) -> Vec<ToolCall> {
+    fn record(&mut self, mut completion: Completion, took: Duration) -> Vec<ToolCall> {
         let message_index = self.trajectory.messages.len();
-        let mut message = completion.message;
+        let message = &mut completion.message;
         message.role = Role::Assistant;
         for (number, call) in message.tool_calls.iter_mut().enumerate() {
             // Results refer to calls by id, and some endpoints give none.
@@ -110,15 +110,7 @@ impl<'a> Rollout<'a> {
             }
         }
         let calls = message.tool_calls.clone();
-        self.trajectory.messages.push(message);
-        self.trajectory.usage += completion.usage;
-        self.trajectory.steps.push(Step {
-            message_index,
-            usage: completion.usage,
-            finish_reason: completion.finish_reason,
-            model_ms: millis(took),
-            tool_ms: 0,
-        });
+        self.trajectory.push_answer(completion, Vec::new(), millis(took));
         calls
     }
 

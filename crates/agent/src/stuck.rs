@@ -54,13 +54,7 @@ mod tests {
             usage: Usage::default(),
         };
         for (number, (command, observation)) in steps.iter().enumerate() {
-            trajectory.steps.push(Step {
-                message_index: trajectory.messages.len(),
-                usage: Usage::default(),
-                finish_reason: None,
-                model_ms: 0,
-                tool_ms: 0,
-            });
+            trajectory.steps.push(Step { message_index: trajectory.messages.len(), ..Step::default() });
             if command.is_empty() {
                 trajectory.messages.push(Message::text(Role::Assistant, "hm"));
                 trajectory.messages.push(Message::text(Role::User, *observation));

@@ -2,6 +2,7 @@
 
 mod images;
 mod sandbox;
+mod scaffold;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use swegym_harness::Profile;
 
 pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
+pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
 
 /// Turn real software tasks into training environments for coding agents
 #[derive(Debug, Parser)]
@@ -92,15 +94,8 @@ pub(crate) struct RolloutArgs {
     /// Rollouts of each instance
     #[arg(short = 'k', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) samples: u32,
-    /// Steps after which a rollout ends
-    #[arg(long, default_value_t = 100)]
-    pub(crate) max_steps: usize,
-    /// Tokens (prompts and answers together) after which a rollout ends
-    #[arg(long)]
-    pub(crate) max_tokens: Option<u64>,
-    /// Seconds after which a rollout ends
-    #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
-    pub(crate) timeout: u64,
+    #[command(flatten)]
+    pub(crate) scaffold: ScaffoldArgs,
     /// Let the agent's commands reach this host, by HTTP and HTTPS through a proxy (repeatable): a name, `*.name`
     /// or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing
     #[arg(long, value_name = "HOST")]

@@ -25,6 +25,9 @@ pub struct Message {
     /// Text; endpoints send `null` beside tool calls, which reads as empty.
     #[serde(default, deserialize_with = "null_is_empty")]
     pub content: String,
+    /// What the model thought before it answered, where the endpoint tells it apart from the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reasoning_content: Option<String>,
     /// Calls that the assistant makes.
     #[serde(default, skip_serializing_if = "Vec::is_empty", deserialize_with = "null_is_default")]
     pub tool_calls: Vec<ToolCall>,
@@ -39,7 +42,14 @@ pub struct Message {
 impl Message {
     /// A message of plain text.
     pub fn text(role: Role, content: impl Into<String>) -> Self {
-        Self { role, content: content.into(), tool_calls: Vec::new(), tool_call_id: None, name: None }
+        Self {
+            role,
+            content: content.into(),
+            reasoning_content: None,
+            tool_calls: Vec::new(),
+            tool_call_id: None,
+            name: None,
+        }
     }
 
     /// The result of a tool call.
@@ -118,6 +128,38 @@ pub struct Completion {
     pub usage: Usage,
     /// Why the endpoint stopped: `stop`, `length`, `tool_calls` ...
     pub finish_reason: Option<String>,
+    /// The message as the model wrote it, where `message` was read from it: calls in text form.
+    pub raw: Option<Box<Message>>,
+    /// Token ids, where the endpoint gives them.
+    pub tokens: Option<CompletionTokens>,
+    /// Price of this answer in US dollars, where prices are known.
+    pub cost: Option<f64>,
+}
+
+impl Completion {
+    /// An answer of which nothing more is known.
+    pub fn new(message: Message, finish_reason: &str) -> Self {
+        Self {
+            message,
+            usage: Usage::default(),
+            finish_reason: Some(finish_reason.to_owned()),
+            raw: None,
+            tokens: None,
+            cost: None,
+        }
+    }
+}
+
+/// Token ids of one answer and of the prompt that led to it, as the model server counts them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct CompletionTokens {
+    /// The whole prompt.
+    pub prompt_token_ids: Vec<u32>,
+    /// The answer, with the token that ended it where the server gives that.
+    pub completion_token_ids: Vec<u32>,
+    /// Natural logarithm of the probability with which each token of the answer was sampled; empty when unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub logprobs: Vec<f64>,
 }
 
 /// Token counts as reported by the endpoint; 0 where it reports none.
@@ -129,6 +171,9 @@ pub struct Usage {
     /// Tokens of the answer.
     #[serde(default)]
     pub completion_tokens: u64,
+    /// Those of the prompt that the server had in its cache.
+    #[serde(default)]
+    pub cached_tokens: u64,
 }
 
 impl Usage {
@@ -142,6 +187,7 @@ impl std::ops::AddAssign for Usage {
     fn add_assign(&mut self, other: Self) {
         self.prompt_tokens = self.prompt_tokens.saturating_add(other.prompt_tokens);
         self.completion_tokens = self.completion_tokens.saturating_add(other.completion_tokens);
+        self.cached_tokens = self.cached_tokens.saturating_add(other.cached_tokens);
     }
 }
 

@@ -15,14 +15,16 @@ mod record;
 mod trajectory;
 mod verdict;
 
-pub use chat::{ChatRequest, Completion, Message, Role, ToolCall, ToolCallFunction, ToolSpec, Usage};
+pub use chat::{
+    ChatRequest, Completion, CompletionTokens, Message, Role, ToolCall, ToolCallFunction, ToolSpec, Usage,
+};
 pub use event::{Event, EventKind, RunCounts};
 pub use failure::{Boundary, Failure};
 pub use ids::{CommitId, IdError, InstanceId, RepoName, RolloutKey};
 pub use instance::{Environment, Grading, Instance, Problem, RowError, TestCommand};
 pub use patch::Patch;
 pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
-pub use trajectory::{ExitStatus, Step, TRAJECTORY_SCHEMA_VERSION, Trajectory};
+pub use trajectory::{ExitStatus, Step, StepTokens, TRAJECTORY_SCHEMA_VERSION, Trajectory};
 pub use verdict::{
     Evidence, Finding, PatchOutcome, TestGroup, TestStatus, TestStatuses, TestsReport,
     VERDICT_SCHEMA_VERSION, Verdict,

@@ -1,6 +1,6 @@
 //! The agent's tools, as the policies without a model call them.
 
-use swegym_core::{Completion, Message, ToolCall, Usage};
+use swegym_core::{Completion, Message, ToolCall};
 
 /// Runs a shell command: `command`.
 pub(crate) const EXECUTE_BASH: &str = "execute_bash";
@@ -11,9 +11,5 @@ pub(crate) const FINISH: &str = "finish";
 
 /// An answer of one sentence and one call.
 pub(crate) fn calling(sentence: impl Into<String>, call: ToolCall) -> Completion {
-    Completion {
-        message: Message::calling(sentence, vec![call]),
-        usage: Usage::default(),
-        finish_reason: Some("tool_calls".to_owned()),
-    }
+    Completion::new(Message::calling(sentence, vec![call]), "tool_calls")
 }

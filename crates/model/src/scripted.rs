@@ -6,7 +6,7 @@ use std::vec::IntoIter;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use swegym_core::{ChatRequest, Completion, InstanceId, Message, Usage};
+use swegym_core::{ChatRequest, Completion, InstanceId, Message};
 
 use crate::{ModelError, Policy, wire};
 
@@ -101,6 +101,6 @@ impl Policy for ScriptedPolicy {
     async fn complete(&mut self, _: &ChatRequest<'_>) -> Result<Completion, ModelError> {
         let message = self.left.next().ok_or(ModelError::ScriptEnded { answers: self.answers })?;
         let reason = if message.tool_calls.is_empty() { "stop" } else { "tool_calls" };
-        Ok(Completion { message, usage: Usage::default(), finish_reason: Some(reason.to_owned()) })
+        Ok(Completion::new(message, reason))
     }
 }

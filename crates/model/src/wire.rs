@@ -78,12 +78,16 @@ struct Choice {
 struct AnsweredUsage {
     prompt_tokens: Option<Value>,
     completion_tokens: Option<Value>,
+    prompt_tokens_details: Option<Value>,
 }
 
 /// An assistant message as servers and scripts write it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct AnsweredMessage {
     content: Option<Value>,
+    reasoning_content: Option<Value>,
+    /// The same in newer versions of vLLM.
+    reasoning: Option<Value>,
     tool_calls: Option<Vec<AnsweredCall>>,
 }
 
@@ -116,13 +120,21 @@ pub(crate) fn completion(body: &[u8], made_ids: &mut u64) -> Result<Completion, 
         message: choice.message.unwrap_or_default().into_message(made_ids),
         usage: answer.usage.map(AnsweredUsage::into_usage).unwrap_or_default(),
         finish_reason,
+        raw: None,
+        tokens: None,
+        cost: None,
     })
 }
 
 impl AnsweredUsage {
     fn into_usage(self) -> Usage {
         let count = |tokens: Option<Value>| tokens.and_then(|tokens| tokens.as_u64()).unwrap_or_default();
-        Usage { prompt_tokens: count(self.prompt_tokens), completion_tokens: count(self.completion_tokens) }
+        let cached = self.prompt_tokens_details.and_then(|details| details.get("cached_tokens").cloned());
+        Usage {
+            prompt_tokens: count(self.prompt_tokens),
+            completion_tokens: count(self.completion_tokens),
+            cached_tokens: count(cached),
+        }
     }
 }
 
@@ -131,7 +143,10 @@ impl AnsweredMessage {
     pub(crate) fn into_message(self, made_ids: &mut u64) -> Message {
         let calls = self.tool_calls.unwrap_or_default();
         let calls = calls.into_iter().map(|call| call.into_call(made_ids)).collect();
-        Message::calling(self.content.map(plain_text).unwrap_or_default(), calls)
+        let reasoning = self.reasoning_content.or(self.reasoning);
+        let reasoning_content = reasoning.map(plain_text).filter(|text| !text.is_empty());
+        let message = Message::calling(self.content.map(plain_text).unwrap_or_default(), calls);
+        Message { reasoning_content, ..message }
     }
 }
 

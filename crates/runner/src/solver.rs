@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use swegym_agent::{AgentError, ScaffoldConfig, run_codeact};
+use swegym_agent::{AgentError, Scaffold};
 use swegym_core::{Failure, Instance, InstanceId, Patch, Trajectory};
 use swegym_model::{ModelError, Policy};
 use swegym_sandbox::{Sandbox, SandboxError};
@@ -63,8 +63,8 @@ pub struct ScaffoldSolver {
     pub policy: String,
     /// Makes the policy of one rollout. It sees the whole instance (the gold policy must); the scaffold does not.
     pub factory: PolicyFactory,
-    /// Limits of the scaffold.
-    pub config: ScaffoldConfig,
+    /// The program around it.
+    pub scaffold: Arc<dyn Scaffold>,
 }
 
 #[async_trait]
@@ -87,8 +87,7 @@ impl Solver for ScaffoldSolver {
         let Some(sandbox) = sandbox else {
             return Err(Failure::from(&SandboxError::Gone).into());
         };
-        let outcome = run_codeact(&instance.problem, sample, sandbox, &mut *policy, &self.config).await;
-        match outcome {
+        match self.scaffold.run(&instance.problem, sample, sandbox, &mut *policy).await {
             Ok(outcome) => Ok(Solution { patch: outcome.patch, trajectory: Some(outcome.trajectory) }),
             Err(error) => Err(from_agent(error)),
         }

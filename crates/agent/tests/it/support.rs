@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use swegym_agent::{AgentError, Outcome, ScaffoldConfig, run_codeact};
+use swegym_agent::{AgentError, CodeAct, Outcome, Scaffold, ScaffoldConfig};
 use swegym_core::{
     ChatRequest, CommitId, Completion, InstanceId, Message, Problem, RepoName, Role, ToolCall, Trajectory,
     Usage,
@@ -122,9 +122,8 @@ pub(crate) fn script(answers: Vec<Completion>) -> impl Policy {
 /// An answer that makes these calls, at the price of 10 tokens.
 pub(crate) fn answer(calls: Vec<ToolCall>) -> Completion {
     Completion {
-        message: Message::calling("thought", calls),
-        usage: Usage { prompt_tokens: 7, completion_tokens: 3 },
-        finish_reason: Some("tool_calls".into()),
+        usage: Usage { prompt_tokens: 7, completion_tokens: 3, cached_tokens: 0 },
+        ..Completion::new(Message::calling("thought", calls), "tool_calls")
     }
 }
 
@@ -187,9 +186,10 @@ impl Workplace {
 
     pub(crate) async fn run(&self, mut policy: impl Policy) -> Result<Outcome, AgentError> {
         let sandbox = HostSandbox { home: self.beside("home") };
+        let scaffold = CodeAct { config: self.config.clone() };
         // Runners spawn rollouts, so they must be `Send`.
         let rollout: Pin<Box<dyn Future<Output = _> + Send + '_>> =
-            Box::pin(run_codeact(&self.problem, 3, &sandbox, &mut policy, &self.config));
+            scaffold.run(&self.problem, 3, &sandbox, &mut policy);
         rollout.await
     }
 

@@ -10,6 +10,7 @@ mod regrade;
 mod rollout;
 mod run_report;
 mod runs;
+mod scaffolds;
 mod validate;
 
 use crate::args::Command;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use swegym_agent::ScaffoldConfig;
 use swegym_runner::ScaffoldSolver;
 use swegym_sandbox::{Allowlist, Network};
 
 use super::inputs;
 use super::policies::{self, NamedPolicy};
 use super::runs::{Run, conclude};
+use super::scaffolds::{self, ConfiguredScaffold};
 use crate::args::RolloutArgs;
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
 use crate::exit::Exit;
@@ -25,16 +25,12 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
     };
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
-    let config = ScaffoldConfig {
-        max_steps: args.max_steps,
-        max_tokens: args.max_tokens,
-        time_limit: Duration::from_secs(args.timeout),
-        ..ScaffoldConfig::default()
-    };
+    let ConfiguredScaffold { scaffold, settings: scaffold_settings } = scaffolds::scaffold(&args.scaffold);
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
     let images = engine.images(&inputs, &args.set.sandbox)?;
-    let mut settings = settings(&policy, &config);
+    let mut settings = settings(&policy);
+    settings.extend(scaffold_settings);
     settings.extend(inputs.settings);
     settings.insert("profile".to_owned(), args.set.profile.as_str().into());
     settings.extend(args.set.sandbox.settings()?);
@@ -45,7 +41,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     }
     let run = Run {
         settings,
-        solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),
+        solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, scaffold }),
         name: policy.name,
         folder: folder.clone(),
         digests: inputs.digests,
@@ -68,17 +64,10 @@ pub(crate) fn folder_name(policy: &str) -> String {
     name.trim_start_matches('.').to_owned()
 }
 
-/// What of a policy and its scaffold belongs into `run.toml`.
-pub(crate) fn settings(policy: &NamedPolicy, config: &ScaffoldConfig) -> toml::Table {
+/// What of a policy belongs into `run.toml`.
+pub(crate) fn settings(policy: &NamedPolicy) -> toml::Table {
     let mut settings = policy.settings.clone();
-    let number = |value: u64| toml::Value::from(i64::try_from(value).unwrap_or(i64::MAX));
     settings.insert("policy".to_owned(), policy.name.as_str().into());
-    settings.insert("scaffold".to_owned(), "codeact".into());
-    settings.insert("max_steps".to_owned(), number(config.max_steps as u64));
-    settings.insert("timeout".to_owned(), number(config.time_limit.as_secs()));
-    if let Some(tokens) = config.max_tokens {
-        settings.insert("max_tokens".to_owned(), number(tokens));
-    }
     settings
 }
 

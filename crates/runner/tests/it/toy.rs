@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use swegym_agent::ScaffoldConfig;
+use swegym_agent::CodeAct;
 use swegym_core::{
     Boundary, Event, EventKind, Failure, Instance, InstanceId, Patch, RolloutKey, RolloutRecord, RunCounts,
     TestCommand, Timings, Trajectory,
@@ -220,7 +220,7 @@ pub(crate) fn bash(command: &str) -> Reply {
 }
 
 pub(crate) fn scaffold(policy: &str, factory: PolicyFactory) -> ScaffoldSolver {
-    ScaffoldSolver { policy: policy.to_owned(), factory, config: ScaffoldConfig::default() }
+    ScaffoldSolver { policy: policy.to_owned(), factory, scaffold: Arc::new(CodeAct::default()) }
 }
 
 /// The policy that knows the fix.

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use swegym_agent::ScaffoldConfig;
 use swegym_core::Instance;
 use swegym_data::{digest_file, load_instances, write_atomic, write_instances};
 use swegym_environment::ImageBuilder;
@@ -19,6 +18,7 @@ use super::doctor;
 use super::policies::{self, NamedPolicy};
 use super::rollout::{folder_name, settings};
 use super::runs::{Ended, Run};
+use super::scaffolds::{ConfiguredScaffold, default_scaffold};
 use crate::args::{BuiltinPolicy, QuickstartArgs};
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
 use crate::exit::Exit;
@@ -124,13 +124,15 @@ fn plan(
     instances: &[Arc<Instance>],
     jobs: usize,
 ) -> anyhow::Result<Run> {
-    let config = ScaffoldConfig::default();
+    let ConfiguredScaffold { scaffold, settings: scaffold_settings } = default_scaffold();
+    let mut settings = settings(&policy);
+    settings.extend(scaffold_settings);
     let digest = |name: &str, path: &Path| Ok::<_, anyhow::Error>((name.to_owned(), digest_file(path)?));
     let inputs = [digest("instances.jsonl", &layout.instances())?, digest("specs.json", &layout.specs())?];
     Ok(Run {
-        settings: settings(&policy, &config),
+        settings,
         folder: layout.run(&policy.name),
-        solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, config }),
+        solver: Arc::new(ScaffoldSolver { policy: policy.name.clone(), factory: policy.factory, scaffold }),
         name: policy.name,
         digests: inputs.into(),
         instances: instances.to_vec(),

@@ -1,0 +1,39 @@
+//! What a scaffold is.
+
+use async_trait::async_trait;
+use swegym_core::{Patch, Problem, Trajectory};
+use swegym_model::Policy;
+use swegym_sandbox::Sandbox;
+
+use crate::AgentError;
+
+/// What a rollout brought forth.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// What happened.
+    pub trajectory: Trajectory,
+    /// What it changed in the repository.
+    pub patch: Patch,
+}
+
+/// The program around a policy: prompts, tools and loop. One value serves any number of rollouts at once.
+#[async_trait]
+pub trait Scaffold: Send + Sync {
+    /// Name for records: `codeact` ...
+    fn name(&self) -> &'static str;
+
+    /// Lets a policy work on a problem in a sandbox until it finishes or a limit is reached, then takes the patch.
+    ///
+    /// Reaching a limit, a full context window included, is an [`ExitStatus`](swegym_core::ExitStatus) of the
+    /// trajectory.
+    ///
+    /// # Errors
+    /// [`AgentError`] when sandbox or policy fail, or the patch cannot be taken; it holds the trajectory so far.
+    async fn run(
+        &self,
+        problem: &Problem,
+        sample: u32,
+        sandbox: &dyn Sandbox,
+        policy: &mut dyn Policy,
+    ) -> Result<Outcome, AgentError>;
+}

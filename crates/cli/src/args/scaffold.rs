@@ -1,0 +1,27 @@
+//! Flags about the program around the policy.
+
+use clap::{Args, ValueEnum};
+
+/// Which scaffold, and its limits.
+#[derive(Debug, Args)]
+pub(crate) struct ScaffoldArgs {
+    /// Program around the policy: prompts, tools and loop
+    #[arg(long, value_enum, default_value_t = ScaffoldName::Codeact)]
+    pub(crate) scaffold: ScaffoldName,
+    /// Steps after which a rollout ends
+    #[arg(long, default_value_t = 100)]
+    pub(crate) max_steps: usize,
+    /// Tokens (prompts and answers together) after which a rollout ends
+    #[arg(long)]
+    pub(crate) max_tokens: Option<u64>,
+    /// Seconds after which a rollout ends
+    #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
+    pub(crate) timeout: u64,
+}
+
+/// A scaffold by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ScaffoldName {
+    /// A shell and a file editor, called as functions.
+    Codeact,
+}
