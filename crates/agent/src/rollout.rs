@@ -75,7 +75,7 @@ impl<'a> Rollout<'a> {
     }
 
     async fn step(&mut self) -> Result<Option<ExitStatus>, AgentCause> {
-        let request = ChatRequest { messages: &self.trajectory.messages, tools: &self.trajectory.tools };
+        let request = ChatRequest::new(&self.trajectory.messages, &self.trajectory.tools);
         let asked = Instant::now();
         let answer = tokio::time::timeout(self.time_left(), self.policy.complete(&request)).await;
         let completion = match answer {

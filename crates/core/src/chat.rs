@@ -117,6 +117,19 @@ pub struct ChatRequest<'a> {
     pub messages: &'a [Message],
     /// Tools on offer.
     pub tools: &'a [ToolSpec],
+    /// Texts that end the answer, besides those that the policy is set up with.
+    pub stop: &'a [&'a str],
+    /// Whether the answer must be one JSON object, for servers that can see to it.
+    pub json_object: bool,
+    /// Most tokens of the answer, where it is to be less than the policy is set up with.
+    pub max_tokens: Option<u64>,
+}
+
+impl<'a> ChatRequest<'a> {
+    /// A conversation and the tools on offer.
+    pub fn new(messages: &'a [Message], tools: &'a [ToolSpec]) -> Self {
+        Self { messages, tools, stop: &[], json_object: false, max_tokens: None }
+    }
 }
 
 /// What a policy answered.

@@ -52,6 +52,14 @@ pub enum ModelError {
         /// What the endpoint said.
         message: String,
     },
+    /// The answer makes a call that does not fit the tools on offer. The model is to be told, and asked again.
+    #[error("read the call in the model's answer: {message}")]
+    InvalidCall {
+        /// What is wrong with it, for the model.
+        message: String,
+        /// The answer as it was written.
+        completion: Box<Completion>,
+    },
     /// The client cannot be set up: an address that is none, a certificate store that cannot be read.
     #[error("set up the model client: {message}")]
     Setup {
@@ -73,6 +81,7 @@ impl From<&ModelError> for Failure {
             ModelError::Status { status, .. } => ("model_status", *status == 429 || *status >= 500),
             ModelError::Malformed { .. } => ("model_malformed", true),
             ModelError::ContextWindow { .. } => ("context_window", false),
+            ModelError::InvalidCall { .. } => ("invalid_call", false),
             ModelError::Setup { .. } => ("model_setup", false),
             ModelError::ScriptEnded { .. } => ("script_ended", false),
         };

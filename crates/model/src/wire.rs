@@ -16,8 +16,10 @@ struct Body<'a> {
     // An empty list is refused by some servers.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tools: Vec<OfferedTool<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    response_format: Option<Value>,
     #[serde(flatten)]
-    sampling: &'a Sampling,
+    sampling: Cow<'a, Sampling>,
 }
 
 #[derive(Serialize)]
@@ -38,8 +40,19 @@ pub(crate) fn request_body(
         model,
         messages: request.messages.iter().map(sendable).collect(),
         tools: request.tools.iter().map(offer).collect(),
-        sampling,
+        response_format: request.json_object.then(|| json!({"type": "json_object"})),
+        sampling: sampling_of(sampling, request),
     })
+}
+
+fn sampling_of<'a>(sampling: &'a Sampling, request: &ChatRequest<'_>) -> Cow<'a, Sampling> {
+    if request.stop.is_empty() && request.max_tokens.is_none() {
+        return Cow::Borrowed(sampling);
+    }
+    let mut sampling = sampling.clone();
+    sampling.stop.extend(request.stop.iter().map(|&text| text.to_owned()));
+    sampling.max_tokens = [sampling.max_tokens, request.max_tokens].into_iter().flatten().min();
+    Cow::Owned(sampling)
 }
 
 /// Model servers parse the arguments of earlier calls for the chat template, and refuse the whole conversation

@@ -28,7 +28,7 @@ fn work(patch: &[u8], repo: &Path, test_command: &str, broken: &dyn Fn(usize) ->
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     while used.last().is_none_or(|last| last != "finish") {
         assert!(used.len() < 100, "the policy must come to an end: {used:?}");
-        let request = ChatRequest { messages: &messages, tools: &[] };
+        let request = ChatRequest::new(&messages, &[]);
         let message = runtime.block_on(policy.complete(&request)).unwrap().message;
         assert!(!message.content.is_empty(), "each step says what it is for");
         assert_eq!(message.tool_calls.len(), 1, "one call a step: {message:?}");

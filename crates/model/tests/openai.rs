@@ -23,7 +23,7 @@ fn config(base_url: &str) -> ClientConfig {
 
 async fn ask(config: ClientConfig) -> Result<Completion, ModelError> {
     let messages = [Message::text(Role::User, "hello")];
-    let request = ChatRequest { messages: &messages, tools: &[] };
+    let request = ChatRequest::new(&messages, &[]);
     ChatPolicy::new(Arc::new(ChatClient::new(config)?)).complete(&request).await
 }
 
@@ -215,7 +215,7 @@ async fn model_messages_tools_and_sampling_are_sent_as_configured() {
         description: "Runs a command.".to_owned(),
         parameters: json!({"type": "object"}),
     }];
-    let request = ChatRequest { messages: &messages, tools: &tools };
+    let request = ChatRequest::new(&messages, &tools);
     ChatPolicy::new(Arc::new(client.unwrap())).complete(&request).await.unwrap();
     let sent = &server.requests()[0];
     assert_eq!(sent.target, "POST /v1/chat/completions");
@@ -289,7 +289,7 @@ async fn made_ids_differ_within_a_rollout() {
     let reply = answer(&json!({"message": {"tool_calls": [{"function": {"name": "f"}}]}}));
     let server = ScriptedServer::start(vec![reply; 2]).await;
     let mut policy = ChatPolicy::new(Arc::new(ChatClient::new(config(&server.base_url())).unwrap()));
-    let request = ChatRequest { messages: &[], tools: &[] };
+    let request = ChatRequest::new(&[], &[]);
     for id in ["call_1", "call_2"] {
         let completion = policy.complete(&request).await.unwrap();
         assert_eq!(completion.message.tool_calls[0].id, id);
@@ -305,7 +305,7 @@ async fn many_rollouts_share_one_client() {
             let mut policy = ChatPolicy::new(Arc::clone(&client));
             tokio::spawn(async move {
                 let messages = [Message::text(Role::User, format!("{number}"))];
-                let request = ChatRequest { messages: &messages, tools: &[] };
+                let request = ChatRequest::new(&messages, &[]);
                 policy.complete(&request).await.unwrap().message.content
             })
         })
@@ -323,4 +323,23 @@ async fn an_endless_answer_is_given_up() {
     let error = outcome.unwrap_err();
     assert!(matches!(error, ModelError::Malformed { tries: 3, .. }), "{error:?}");
     assert!(error.to_string().contains("more than"), "{error}");
+}
+
+#[tokio::test]
+async fn a_request_can_ask_for_less_and_for_json() {
+    let server = ScriptedServer::start(vec![Reply::text("{}")]).await;
+    let sampling = Sampling { max_tokens: Some(100), stop: vec!["A".into()], ..Sampling::default() };
+    let config = ClientConfig { sampling, ..config(&server.base_url()) };
+    let messages = [Message::text(Role::User, "hello")];
+    let request = ChatRequest {
+        stop: &["B"],
+        json_object: true,
+        max_tokens: Some(10),
+        ..ChatRequest::new(&messages, &[])
+    };
+    ChatPolicy::new(Arc::new(ChatClient::new(config).unwrap())).complete(&request).await.unwrap();
+    let body = &server.requests()[0].body;
+    assert_eq!(body["stop"], json!(["A", "B"]));
+    assert_eq!(body["max_tokens"], 10);
+    assert_eq!(body["response_format"], json!({"type": "json_object"}));
 }

@@ -6,7 +6,8 @@ use serde_json::json;
 use swegym_core::{ChatRequest, InstanceId};
 use swegym_model::{ModelError, NoopPolicy, Policy, Script};
 
-const NOTHING: ChatRequest<'static> = ChatRequest { messages: &[], tools: &[] };
+const NOTHING: ChatRequest<'static> =
+    ChatRequest { messages: &[], tools: &[], stop: &[], json_object: false, max_tokens: None };
 
 fn instance(id: &str) -> InstanceId {
     InstanceId::new(id).unwrap()
