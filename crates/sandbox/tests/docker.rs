@@ -15,6 +15,8 @@ mod podman;
 mod support;
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,10 @@ const LACKS: &[(Ability, &str)] = &[
     (Ability::ManyFiles, "all folders but /dev/shm are on the daemon's disk; that one is used"),
     (Ability::QuickForks, "a fork is an image and a container of the daemon; fewer are made"),
 ];
+fn allowlist(hosts: &[&str]) -> Network {
+    Network::Allowlist(Allowlist { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() })
+}
+
 /// Makes a test process an owner that holds a sandbox until it is killed: the state folder.
 const HOLD: &str = "SWEGYM_TEST_HOLD";
 
@@ -167,8 +173,42 @@ async fn images_that_cannot_be_used_are_told() {
     assert!(!create_error(&subject, &layered).await.hints().is_empty());
     let folder = SandboxSpec { upper: Upper::Folder("/tmp".into()), ..spec() };
     assert!(matches!(create_error(&subject, &folder).await, SandboxError::Unsupported { .. }));
-    let listed = SandboxSpec { network: Network::Allowlist(Allowlist::default()), ..spec() };
-    assert!(matches!(create_error(&subject, &listed).await, SandboxError::Unsupported { .. }));
+    let listed = SandboxSpec { network: allowlist(&["https://files.example"]), ..spec() };
+    assert!(create_error(&subject, &listed).await.to_string().contains("read its list of hosts"));
+}
+
+#[tokio::test]
+async fn listed_hosts_are_reached_and_no_others() {
+    let Some((subject, _state)) = subject().await else { return };
+    let [listed, other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    let [listed, other] = [listed, other].map(|listener| {
+        let address = listener.local_addr().unwrap();
+        std::thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let body = format!("this is {address}\n");
+                let _ = write!(client, "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+        address.to_string()
+    });
+    let sandbox = subject.with(|spec| spec.network = allowlist(&[&listed])).await;
+    let fork = sandbox.fork().await.unwrap();
+    for sandbox in [&*sandbox, &*fork] {
+        let ask = |address: &str| {
+            format!(
+                "exec 3<>/dev/tcp/127.0.0.1/${{http_proxy##*:}} && \
+                 printf 'GET http://{address}/ HTTP/1.0\\r\\n\\r\\n' >&3 && cat <&3"
+            )
+        };
+        let answer = sh(sandbox, &ask(&listed)).await.stdout.to_text();
+        assert!(answer.contains(&format!("this is {listed}")), "{answer}");
+        let refusal = sh(sandbox, &ask(&other)).await.stdout.to_text();
+        assert!(!refusal.contains("this is") && refusal.starts_with("HTTP/1.1 403"), "{refusal}");
+        let direct = sh(sandbox, &format!("exec 3<>/dev/tcp/{}", listed.replace(':', "/"))).await;
+        assert!(!direct.success());
+        let asked: Vec<bool> = sandbox.connections().iter().map(|asked| asked.allowed).collect();
+        assert_eq!(asked, [true, false]);
+    }
 }
 
 #[tokio::test]

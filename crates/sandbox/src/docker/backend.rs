@@ -25,8 +25,9 @@ use crate::local::channel::Channel;
 use crate::local::identity::Owner;
 use crate::local::leftovers::{Scratch, clean_leftovers};
 use crate::local::protocol::{GuestReply, Step};
+use crate::local::proxy::Policy;
 use crate::local::sandbox::GuestSandbox;
-use crate::{Backend, Change, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
+use crate::{Backend, Change, Limits, Sandbox, SandboxError, SandboxSpec, Upper};
 
 /// How long our program may take to call home once its container has started.
 const START_PATIENCE: Duration = Duration::from_secs(60);
@@ -123,9 +124,7 @@ impl Backend for DockerBackend {
         if matches!(spec.upper, Upper::Folder(_)) {
             return Err(SandboxError::Unsupported { action: "write the files of a sandbox into a folder" });
         }
-        if matches!(spec.network, Network::Allowlist(_)) {
-            return Err(SandboxError::Unsupported { action: "let a sandbox reach a list of hosts" });
-        }
+        Policy::of(&spec.network)?;
         for (source, _, _) in &spec.extra_binds {
             // A daemon may make it, as root.
             fs::metadata(source).step(format!("find `{}`", source.display()))?;
@@ -182,6 +181,7 @@ impl Shared {
         spec: &SandboxSpec,
         source: Source,
     ) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let policy = Policy::of(&spec.network)?;
         let control = Control::listen(self.scratch.folder().join(format!("control-{name}")))?;
         let (container, body) = self.start(name, spec, &source, &control).await?;
         let connection = self.wait_for_call(&container, &control, body).await?;
@@ -195,12 +195,16 @@ impl Shared {
         let (channel, mut first) = Channel::open(connection)?;
         let Source { known, config, changes, .. } = source;
         let keeper = Contained { container, known, spec: spec.clone(), inherited: changes };
-        let sandbox = GuestSandbox::new(channel, Arc::new(keeper), usage, config);
+        let mut sandbox = GuestSandbox::new(channel, Arc::new(keeper), usage, config);
         match tokio::time::timeout(START_PATIENCE, first.reply()).await {
-            Ok(Ok((GuestReply::Ready, _))) => Ok(Box::new(sandbox)),
-            Ok(Ok((GuestReply::Failed(error), _))) => Err(error.into()),
-            _ => Err(not_started("it ended before it was ready")),
+            Ok(Ok((GuestReply::Ready, _))) => {}
+            Ok(Ok((GuestReply::Failed(error), _))) => return Err(error.into()),
+            _ => return Err(not_started("it ended before it was ready")),
         }
+        if let Some(policy) = policy {
+            sandbox.allow(policy).await?;
+        }
+        Ok(Box::new(sandbox))
     }
 
     /// Starts a container; without a limit on its disk, where the daemon finds that it cannot have one.

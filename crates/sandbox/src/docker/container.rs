@@ -225,7 +225,7 @@ impl Order<'_> {
 
 fn network(network: &Network) -> &'static str {
     match network {
-        // A list is refused before; whatever happens, nothing is reached instead of everything.
+        // The proxy of a list is reached by a socket of the container's own loopback.
         Network::None | Network::Allowlist(_) => "none",
         Network::Host => "host",
     }

@@ -21,7 +21,7 @@ use super::identity::Owner;
 use super::launched::Launched;
 use super::leftovers::{Scratch, clean_leftovers};
 use super::protocol::{CreateSpec, GuestReply, LauncherReply, LauncherRequest, SetupError, socket_pair};
-use super::proxy::{Policy, Proxy};
+use super::proxy::Policy;
 use super::sandbox::GuestSandbox;
 use super::visit::Inherited;
 use crate::{Backend, Limits, Network, Sandbox, SandboxError, SandboxSpec, Upper};
@@ -192,7 +192,7 @@ impl LauncherHandle {
         inherited: Inherited,
         family: Option<OwnedFd>,
     ) -> Result<GuestSandbox, SandboxError> {
-        let policy = policy(&spec.network)?;
+        let policy = Policy::of(&spec.network)?;
         let id = self.next_sandbox.fetch_add(1, Ordering::Relaxed);
         let (ours, theirs) = control_sockets()?;
         let usage = self.launch(CreateSpec { inherited, ..create_spec(id, spec) }, theirs, family).await?;
@@ -207,12 +207,9 @@ impl LauncherHandle {
         let not_ready =
             |message: &str| SandboxError::Create { step: "set up".to_owned(), message: message.to_owned() };
         match tokio::time::timeout(SETUP_PATIENCE, first.reply()).await {
-            Ok(Ok((GuestReply::Ready, descriptors))) => {
+            Ok(Ok((GuestReply::Ready, _))) => {
                 if let Some(policy) = policy {
-                    let listener = descriptors.into_iter().next();
-                    let listener =
-                        listener.ok_or_else(|| not_ready("the socket of its proxy did not come"))?;
-                    sandbox.use_proxy(Proxy::start(listener, policy)?);
+                    sandbox.allow(policy).await?;
                 }
                 Ok(sandbox)
             }
@@ -239,15 +236,6 @@ impl LauncherHandle {
     }
 }
 
-/// What an allowlist says.
-fn policy(network: &Network) -> Result<Option<Policy>, SandboxError> {
-    let Network::Allowlist(list) = network else { return Ok(None) };
-    let policy = Policy::new(list);
-    policy
-        .map(Some)
-        .map_err(|message| SandboxError::Create { step: "read its list of hosts".to_owned(), message })
-}
-
 fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
     let config = &spec.image.config;
     CreateSpec {
@@ -267,7 +255,6 @@ fn create_spec(sandbox: u64, spec: &SandboxSpec) -> CreateSpec {
         inherited: Inherited::Nothing,
         workdir: config.workdir.clone(),
         host_network: spec.network == Network::Host,
-        proxy: matches!(spec.network, Network::Allowlist(_)),
         memory_bytes: spec.limits.memory_bytes,
         processes: spec.limits.processes,
         disk_bytes: spec.limits.disk_bytes,

@@ -162,7 +162,6 @@ mod tests {
             inherited: Inherited::Nothing,
             workdir: "/".into(),
             host_network: false,
-            proxy: false,
             memory_bytes: 1,
             processes: 1,
             disk_bytes: 1,

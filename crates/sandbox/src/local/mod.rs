@@ -26,7 +26,7 @@ mod layout;
 pub(crate) mod leftovers;
 mod listing;
 pub(crate) mod protocol;
-mod proxy;
+pub(crate) mod proxy;
 mod remove;
 pub(crate) mod sandbox;
 mod session;

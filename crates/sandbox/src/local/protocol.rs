@@ -83,8 +83,6 @@ pub(crate) struct CreateSpec {
     pub(crate) inherited: Inherited,
     pub(crate) workdir: PathBuf,
     pub(crate) host_network: bool,
-    /// Whether a socket for the owner's proxy is made inside.
-    pub(crate) proxy: bool,
     pub(crate) memory_bytes: u64,
     pub(crate) processes: u64,
     pub(crate) disk_bytes: u64,
@@ -158,6 +156,8 @@ pub(crate) enum GuestRequest {
     Unpack {
         path: String,
     },
+    /// Listen where the sandbox's programs look for a proxy; the socket comes back.
+    Listen,
     /// Hand out the mount and the user namespace.
     Namespaces,
     /// Stop every process but init, and start none, until told to thaw.
@@ -201,7 +201,7 @@ pub(crate) struct ShellCommand {
 /// From a sandbox to its owner.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum GuestReply {
-    /// The sandbox is set up (id 0). The listening socket of the proxy comes along, where one was asked for.
+    /// The sandbox is set up (id 0).
     Ready,
     /// It is not, and is gone (id 0).
     Failed(SetupError),
@@ -226,6 +226,8 @@ pub(crate) enum GuestReply {
     Listed(Vec<WireEntry>),
     Packed,
     Unpacked,
+    /// The socket comes along.
+    Listening,
     /// The mount and the user namespace come along.
     Namespaces,
     /// Whether everything is stopped; and whether there was nothing to stop but idle shells. The mount and the

@@ -15,7 +15,7 @@ use super::cgroup::UsageFiles;
 use super::channel::{Channel, Closed, Pending};
 use super::exec;
 use super::protocol::{GuestReply, GuestRequest, memory_file};
-use super::proxy::Proxy;
+use super::proxy::{Policy, Proxy};
 use super::session::{self, Progress};
 use super::trees;
 use crate::{
@@ -102,10 +102,25 @@ impl GuestSandbox {
         open.filter(|(_, progress)| progress.running().is_none()).map(|(exec, _)| exec).collect()
     }
 
-    /// Lets commands reach the proxy's hosts.
-    pub(super) fn use_proxy(&mut self, proxy: Proxy) {
-        self.config.env.extend(proxy.environment());
-        self.proxy = Some(proxy);
+    /// Lets commands reach what the policy allows, through a proxy. Its listening socket is made inside, before anything
+    /// else runs there, so that it belongs to the network of the sandbox.
+    pub(crate) async fn allow(&mut self, policy: Policy) -> Result<(), SandboxError> {
+        let answer = tokio::time::timeout(FILE_PATIENCE, self.channel.call(GuestRequest::Listen, &[])).await;
+        let said = match answer {
+            Ok(Ok((GuestReply::Listening, descriptors))) => match descriptors.into_iter().next() {
+                Some(listener) => {
+                    let proxy = Proxy::start(listener, policy)?;
+                    self.config.env.extend(proxy.environment());
+                    self.proxy = Some(proxy);
+                    return Ok(());
+                }
+                None => "the socket did not come".to_owned(),
+            },
+            Ok(Ok((GuestReply::NotStarted { message }, _))) => message,
+            Ok(_) => "it ended".to_owned(),
+            Err(_) => "it does not answer".to_owned(),
+        };
+        Err(SandboxError::Create { step: "open the socket of its proxy".to_owned(), message: said })
     }
 
     /// The working directory of commands that do not say.

@@ -19,9 +19,7 @@ mod syscalls;
 mod trees;
 
 use std::fs::File;
-use std::io;
-use std::net::{Ipv4Addr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use nix::fcntl::{OFlag, open};
@@ -85,14 +83,11 @@ fn serve_as(
     beginnings: Result<Beginnings, SetupError>,
 ) {
     let finished = beginnings.and_then(|beginnings| finish(spec, family, surroundings, beginnings));
-    let (reply, held, listener) = match finished {
-        Ok((held, listener)) => (GuestReply::Ready, Some(held), listener),
-        Err(error) => (GuestReply::Failed(error), None, None),
+    let (reply, held) = match finished {
+        Ok(held) => (GuestReply::Ready, Some(held)),
+        Err(error) => (GuestReply::Failed(error), None),
     };
-    let listening: Vec<BorrowedFd<'_>> = listener.iter().map(AsFd::as_fd).collect();
-    let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &listening, MsgFlags::empty());
-    // From here on it is the owner's alone.
-    drop(listener);
+    let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
     if let (Ok(()), Some(held)) = (sent, held) {
         serve::serve(control, held, spec.processes);
     }
@@ -103,8 +98,6 @@ struct Beginnings {
     /// The file that says how ready init is to be killed for memory.
     oom_score: File,
     root: mounts::Prepared,
-    /// The socket of the owner's proxy.
-    listener: Option<TcpListener>,
     /// In which the sandbox's root is an unprivileged id of the host; none where that is so already.
     user_namespace: Option<OwnedFd>,
 }
@@ -126,7 +119,6 @@ fn begin(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<Beginning
         let probe = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None);
         sys::set_loopback_up(probe.step("open socket")?.as_fd()).step("set loopback up")?;
     }
-    let listener = if spec.proxy { Some(listen().step("open the socket of the proxy")?) } else { None };
     let user_namespace = match surroundings.privileged {
         true => Some(privileges::make_user_namespace(Path::new("proc")).step("map user ids")?),
         false => None,
@@ -134,17 +126,16 @@ fn begin(spec: &CreateSpec, surroundings: &Surroundings<'_>) -> Result<Beginning
     prctl::set_no_new_privs().step("set no_new_privs")?;
     // Installing a filter takes as long as mounting a file tree, so what can be done ahead is.
     surroundings.filter.map_or(Ok(()), Filter::install_arguments).step(STEP_FILTER)?;
-    Ok(Beginnings { oom_score, root, listener, user_namespace })
+    Ok(Beginnings { oom_score, root, user_namespace })
 }
 
-/// Completes the file system and gives up every privilege. Returns what init holds, and the socket of the owner's
-/// proxy.
+/// Completes the file system and gives up every privilege.
 fn finish(
     spec: &CreateSpec,
     family: Option<OwnedFd>,
     surroundings: &Surroundings<'_>,
     beginnings: Beginnings,
-) -> Result<(Held, Option<TcpListener>), SetupError> {
+) -> Result<Held, SetupError> {
     let sysctls = mounts::finish_root(spec, family, surroundings, beginnings.root)?;
     if let Some(namespace) = beginnings.user_namespace {
         privileges::become_sandbox_user(&namespace).step("map user ids")?;
@@ -159,15 +150,7 @@ fn finish(
     landlock::confine().step("enter a Landlock domain")?;
     // The last step: what came before needs calls that it refuses.
     surroundings.filter.map_or(Ok(()), Filter::install_numbers).step(STEP_FILTER)?;
-    Ok((Held { oom_score: beginnings.oom_score, namespaces }, beginnings.listener))
-}
-
-/// A socket of this network namespace, at the port that proxies usually have. The other end is the owner, which
-/// sees nothing else of this network.
-fn listen() -> io::Result<TcpListener> {
-    const USUAL_PORT: u16 = 3128;
-    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
-    at(USUAL_PORT).or_else(|_| at(0))
+    Ok(Held { oom_score: beginnings.oom_score, namespaces })
 }
 
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.

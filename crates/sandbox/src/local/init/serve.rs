@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
@@ -139,6 +140,7 @@ impl Init {
             GuestRequest::Unpack { path } => {
                 self.fork_file_helper(id, |client| trees::unpack(client, &path, descriptors))
             }
+            GuestRequest::Listen => self.listen(id),
             GuestRequest::Namespaces => self.hand_out_namespaces(id, GuestReply::Namespaces),
             GuestRequest::Freeze { shells } => {
                 let frozen = Frozen::freeze(&self.helpers, &shells);
@@ -147,6 +149,13 @@ impl Init {
                 self.hand_out_namespaces(id, GuestReply::Frozen { complete, quiet });
             }
             GuestRequest::Thaw => self.thaw(id),
+        }
+    }
+
+    fn listen(&self, id: u64) {
+        match listen() {
+            Ok(socket) => self.client(id).reply(GuestReply::Listening, &[socket.as_fd()]),
+            Err(error) => self.client(id).reply(GuestReply::NotStarted { message: error.to_string() }, &[]),
         }
     }
 
@@ -238,4 +247,12 @@ impl Init {
             self.client(id).reply(GuestReply::Ended { end, usage: Usage::default() }, &[]);
         }
     }
+}
+
+/// A socket of this network namespace, at the port that proxies usually have. The other end is the owner, which
+/// sees nothing else of this network.
+fn listen() -> io::Result<TcpListener> {
+    const USUAL_PORT: u16 = 3128;
+    let at = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    at(USUAL_PORT).or_else(|_| at(0))
 }

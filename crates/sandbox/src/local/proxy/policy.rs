@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::address::is_public;
 use super::head::{Host, Target};
-use crate::Allowlist;
+use crate::{Allowlist, Network, SandboxError};
 
 /// Ports of an entry that names none.
 const DEFAULT_PORTS: [u16; 2] = [80, 443];
@@ -32,6 +32,15 @@ enum Hosts {
 }
 
 impl Policy {
+    /// What a network that is an allowlist says.
+    pub(crate) fn of(network: &Network) -> Result<Option<Self>, SandboxError> {
+        let Network::Allowlist(list) = network else { return Ok(None) };
+        let policy = Self::new(list);
+        policy
+            .map(Some)
+            .map_err(|message| SandboxError::Create { step: "read its list of hosts".to_owned(), message })
+    }
+
     /// Reads a list. Fails with what is wrong with it.
     pub(crate) fn new(list: &Allowlist) -> Result<Self, String> {
         if list.hosts.len() > MOST_ENTRIES {
