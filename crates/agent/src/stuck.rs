@@ -48,6 +48,7 @@ mod tests {
             scaffold: "codeact".into(),
             policy: "script".into(),
             tools: Vec::new(),
+            tool_format: None,
             messages: vec![Message::text(Role::User, "task")],
             steps: Vec::new(),
             exit_status: ExitStatus::Finished,

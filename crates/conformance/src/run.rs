@@ -37,7 +37,7 @@ pub fn run_folder(folder: &Path, files: &[String]) -> Result<Vec<Outcome>> {
     let mut outcomes = Vec::new();
     for suite in SUITES.iter().filter(|suite| stems.is_empty() || stems.contains(&suite.name)) {
         match read(folder, suite.name)? {
-            Some(text) => outcomes.push(run(suite, &text)?),
+            Some(text) => outcomes.push(run(suite, &text, &constants(folder, suite.name)?)?),
             None if stems.is_empty() => {}
             None => bail!("`{}` holds no vector file `{}`", folder.display(), suite.name),
         }
@@ -64,11 +64,25 @@ fn read(folder: &Path, name: &str) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn run(suite: &Suite, text: &str) -> Result<Outcome> {
+/// What the records of a file have in common, which lies beside it.
+fn constants(folder: &Path, name: &str) -> Result<Value> {
+    let path = folder.join(format!("{name}_constants.json"));
+    if !path.exists() {
+        return Ok(Value::Null);
+    }
+    let text = std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("read `{}`", path.display()))
+}
+
+/// Each record gets the constants under that name.
+fn run(suite: &Suite, text: &str, constants: &Value) -> Result<Outcome> {
     let mut outcome = Outcome { name: suite.name, passed: 0, failures: Vec::new() };
     for (number, line) in text.lines().enumerate() {
-        let record: Value =
+        let mut record: Value =
             serde_json::from_str(line).with_context(|| format!("{} line {}", suite.name, number + 1))?;
+        if !constants.is_null() {
+            record["constants"] = constants.clone();
+        }
         let checked = catch_unwind(AssertUnwindSafe(|| (suite.check)(&record)));
         match checked.unwrap_or_else(|_| Err("it panicked".to_owned())) {
             Ok(()) => outcome.passed += 1,

@@ -4,6 +4,7 @@ mod apply;
 mod collect;
 mod directives;
 mod eval_scripts;
+mod fncall;
 mod grading;
 mod issue_links;
 mod lite;
@@ -39,4 +40,5 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "apply", check: apply::check },
     Suite { name: "directives", check: directives::check },
     Suite { name: "lite", check: lite::check },
+    Suite { name: "fncall", check: fncall::check },
 ];

@@ -7,6 +7,7 @@ mod chat;
 pub mod diff;
 mod event;
 mod failure;
+pub mod fncall;
 mod ids;
 mod instance;
 mod patch;

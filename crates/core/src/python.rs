@@ -1,4 +1,12 @@
-//! What Python takes for white space, which rules that came from Python programs depend on.
+//! What Python takes for white space, for a number and for JSON, and how it prints them: rules that came from Python
+//! programs depend on it.
+
+mod int;
+mod json;
+mod print;
+
+pub use int::parse_int;
+pub use json::{Json, JsonError};
 
 /// Whether `str.isspace` holds. Beside Unicode's white space, Python counts the four information separators.
 pub fn is_space(character: char) -> bool {

@@ -1,7 +1,10 @@
 //! What happened in a rollout.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::fncall::{CallError, TextFormat};
 use crate::{Completion, CompletionTokens, InstanceId, Message, Problem, ToolSpec, Usage};
 
 /// Version of the stored form of [`Trajectory`].
@@ -84,6 +87,9 @@ pub struct Trajectory {
     pub policy: String,
     /// Tools that were on offer.
     pub tools: Vec<ToolSpec>,
+    /// The words around calls, where they were sent as text; `messages` has them as calls all the same.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool_format: Option<TextFormat>,
     /// Every message that was sent or answered, each once, in the order in which it came up.
     pub messages: Vec<Message>,
     /// One entry for each answer of the policy.
@@ -104,6 +110,7 @@ impl Trajectory {
             scaffold: scaffold.to_owned(),
             policy: policy.to_owned(),
             tools: Vec::new(),
+            tool_format: None,
             messages: Vec::new(),
             steps: Vec::new(),
             exit_status: ExitStatus::StepLimit,
@@ -136,6 +143,22 @@ impl Trajectory {
         let whole = step.prompt.is_empty().then_some((0, step.message_index));
         let ranges = step.prompt.iter().copied().chain(whole);
         ranges.flat_map(|(start, end)| self.messages.get(start..end).unwrap_or_default())
+    }
+
+    /// What a policy was sent before it answered in `step`, in the form in which it was sent: [`Trajectory::prompt_of`]
+    /// where calls were sent as calls, text where they were text.
+    ///
+    /// # Errors
+    /// [`CallError`] where the messages cannot be written as text, and so never were.
+    pub fn sent_before(&self, step: &Step) -> Result<Vec<Message>, CallError> {
+        let messages: Vec<Message> = self.prompt_of(step).cloned().collect();
+        let Some(format) = &self.tool_format else { return Ok(messages) };
+        let written = self.steps.iter().filter_map(|step| {
+            let call = self.messages.get(step.message_index)?.tool_calls.first()?;
+            Some((call.id.as_str(), step.raw.as_deref()?))
+        });
+        let written: HashMap<&str, &Message> = written.collect();
+        format.prompt(&messages, &self.tools, |id| written.get(id).copied())
     }
 
     /// Whole token ids of each step, `None` where the endpoint gave none.

@@ -9,6 +9,7 @@ mod policy;
 mod retry;
 mod scripted;
 mod shell;
+mod text_tools;
 mod unified_diff;
 mod wire;
 
@@ -18,3 +19,4 @@ pub use noop::NoopPolicy;
 pub use openai::{ChatClient, ChatPolicy};
 pub use policy::{ModelError, Policy};
 pub use scripted::{Script, ScriptedPolicy};
+pub use text_tools::{TextTools, read_text_format};

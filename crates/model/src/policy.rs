@@ -1,6 +1,7 @@
 //! What a policy is.
 
 use async_trait::async_trait;
+use swegym_core::fncall::{CallError, TextFormat};
 use swegym_core::{Boundary, ChatRequest, Completion, Failure};
 
 /// Chooses the next action. One value serves one rollout, so it may keep state.
@@ -8,6 +9,11 @@ use swegym_core::{Boundary, ChatRequest, Completion, Failure};
 pub trait Policy: Send {
     /// Name for records and predictions: the model's, or `gold`, `noop` ...
     fn name(&self) -> &str;
+
+    /// The words around calls, where they are sent as text: what belongs into the record of a rollout.
+    fn tool_format(&self) -> Option<&TextFormat> {
+        None
+    }
 
     /// Answers the conversation so far.
     ///
@@ -60,6 +66,9 @@ pub enum ModelError {
         /// The answer as it was written.
         completion: Box<Completion>,
     },
+    /// The conversation cannot be sent with its calls as text.
+    #[error(transparent)]
+    TextForm(#[from] CallError),
     /// The client cannot be set up: an address that is none, a certificate store that cannot be read.
     #[error("set up the model client: {message}")]
     Setup {
@@ -82,6 +91,7 @@ impl From<&ModelError> for Failure {
             ModelError::Malformed { .. } => ("model_malformed", true),
             ModelError::ContextWindow { .. } => ("context_window", false),
             ModelError::InvalidCall { .. } => ("invalid_call", false),
+            ModelError::TextForm(_) => ("text_form", false),
             ModelError::Setup { .. } => ("model_setup", false),
             ModelError::ScriptEnded { .. } => ("script_ended", false),
         };

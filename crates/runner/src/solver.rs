@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use swegym_agent::{AgentError, Scaffold};
+use swegym_agent::{AgentError, Outcome, Scaffold};
 use swegym_core::{Failure, Instance, InstanceId, Patch, Trajectory};
 use swegym_model::{ModelError, Policy};
 use swegym_sandbox::{Sandbox, SandboxError};
@@ -87,9 +87,17 @@ impl Solver for ScaffoldSolver {
         let Some(sandbox) = sandbox else {
             return Err(Failure::from(&SandboxError::Gone).into());
         };
-        match self.scaffold.run(&instance.problem, sample, sandbox, &mut *policy).await {
-            Ok(outcome) => Ok(Solution { patch: outcome.patch, trajectory: Some(outcome.trajectory) }),
-            Err(error) => Err(from_agent(error)),
+        let ended = self.scaffold.run(&instance.problem, sample, sandbox, &mut *policy).await;
+        let tool_format = policy.tool_format().cloned();
+        match ended {
+            Ok(Outcome { patch, mut trajectory }) => {
+                trajectory.tool_format = tool_format;
+                Ok(Solution { patch, trajectory: Some(trajectory) })
+            }
+            Err(mut error) => {
+                error.trajectory.tool_format = tool_format;
+                Err(from_agent(error))
+            }
         }
     }
 }

@@ -83,6 +83,7 @@ fn trajectory(key: &RolloutKey) -> Trajectory {
         scaffold: "codeact".to_owned(),
         policy: "m".to_owned(),
         tools: vec![bash],
+        tool_format: None,
         messages: vec![Message::text(Role::User, format!("solve {key}"))],
         steps: Vec::new(),
         exit_status: ExitStatus::Finished,
