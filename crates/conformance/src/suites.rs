@@ -3,6 +3,7 @@
 mod apply;
 mod collect;
 mod directives;
+mod editor;
 mod eval_scripts;
 mod grading;
 mod issue_links;
@@ -11,6 +12,7 @@ mod log_parsers;
 mod patches;
 mod requirements;
 mod run_report;
+mod truncate;
 mod validation;
 mod versions;
 
@@ -39,4 +41,6 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "apply", check: apply::check },
     Suite { name: "directives", check: directives::check },
     Suite { name: "lite", check: lite::check },
+    Suite { name: "editor", check: editor::check },
+    Suite { name: "truncate", check: truncate::check },
 ];
