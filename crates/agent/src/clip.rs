@@ -16,6 +16,27 @@ pub(crate) fn clip(text: String, limit: usize) -> String {
     around(&text, &left_out, &text, limit)
 }
 
+/// Leaves out the middle of a text of more than `limit` characters as OpenHands does, which published models were
+/// trained with. The note comes on top of the limit, an odd limit keeps one character less than it could, and -1
+/// is no limit.
+#[must_use]
+pub fn truncate_observation(text: &str, limit: i64) -> String {
+    let characters = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+    if limit == -1 || characters <= limit {
+        return text.to_owned();
+    }
+    // Upstream slices with `half` and `-half`, rounded down: a slice from -0 is the whole text, and below -1 the
+    // signs change places.
+    let half = limit.div_euclid(2);
+    let count = |number: i64| usize::try_from(number).unwrap_or(0);
+    let (head, tail) = match half {
+        0 => ("", text),
+        1.. => (first(text, count(half)), last(text, count(half))),
+        _ => (first(text, count(characters + half)), last(text, count(characters + half))),
+    };
+    format!("{head}\n[... Observation truncated due to length ...]\n{tail}")
+}
+
 /// Text of an output stream, at most about `limit` characters of it. Of an output that was not kept in full,
 /// the length in characters is unknown: there the note counts bytes.
 pub(crate) fn clip_output(output: &Captured, limit: usize) -> String {
@@ -59,6 +80,19 @@ mod tests {
         assert_eq!(clip("äöüßéx".into(), 4), "äö\n[... 2 characters left out ...]\néx");
         assert_eq!(clip("abcdef".into(), 3), "a\n[... 3 characters left out ...]\nef");
         assert_eq!(clip("abc".into(), 0), "\n[... 3 characters left out ...]\n");
+    }
+
+    #[test]
+    fn upstreams_note_comes_on_top_of_the_limit() {
+        let note = "\n[... Observation truncated due to length ...]\n";
+        for (limit, head, tail) in
+            [(4, "äö", "éx"), (5, "äö", "éx"), (1, "", "äöüßéx"), (0, "", "äöüßéx"), (-2, "äöüßé", "öüßéx")]
+        {
+            assert_eq!(truncate_observation("äöüßéx", limit), format!("{head}{note}{tail}"), "{limit}");
+        }
+        for limit in [6, -1, i64::MAX] {
+            assert_eq!(truncate_observation("äöüßéx", limit), "äöüßéx");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::EditorVersion;
+
 /// Limits of a rollout, and where the repository lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScaffoldConfig {
@@ -17,6 +19,8 @@ pub struct ScaffoldConfig {
     pub observation_limit: usize,
     /// Where the repository lies in the sandbox: an absolute path.
     pub repo_dir: String,
+    /// Which editor the policy gets.
+    pub editor: EditorVersion,
 }
 
 impl Default for ScaffoldConfig {
@@ -28,6 +32,7 @@ impl Default for ScaffoldConfig {
             command_time_limit: Duration::from_secs(300),
             observation_limit: 30_000,
             repo_dir: "/testbed".to_owned(),
+            editor: EditorVersion::default(),
         }
     }
 }

@@ -10,12 +10,15 @@ mod config;
 mod error;
 mod patch;
 mod prompt;
+mod python;
 mod rollout;
 mod scaffold;
 mod stuck;
 mod tools;
 
+pub use clip::truncate_observation;
 pub use codeact::CodeAct;
 pub use config::ScaffoldConfig;
 pub use error::{AgentCause, AgentError};
 pub use scaffold::{Outcome, Scaffold};
+pub use tools::{AciEditor, EditorError, EditorFiles, EditorVersion, Printed};

@@ -3,6 +3,7 @@
 mod apply;
 mod collect;
 mod directives;
+mod editor;
 mod eval_scripts;
 mod fncall;
 mod grading;
@@ -12,6 +13,7 @@ mod log_parsers;
 mod patches;
 mod requirements;
 mod run_report;
+mod truncate;
 mod validation;
 mod versions;
 
@@ -41,4 +43,6 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "directives", check: directives::check },
     Suite { name: "lite", check: lite::check },
     Suite { name: "fncall", check: fncall::check },
+    Suite { name: "editor", check: editor::check },
+    Suite { name: "truncate", check: truncate::check },
 ];

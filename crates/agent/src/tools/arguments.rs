@@ -44,6 +44,11 @@ impl Arguments {
         }
     }
 
+    /// All of them, as the policy gave them.
+    pub(super) fn members(&self) -> &Map<String, Value> {
+        &self.0
+    }
+
     /// A text that must be there.
     pub(super) fn text(&self, name: &str) -> Result<&str, ToolError> {
         self.optional_text(name)?.ok_or_else(|| missing(name))

@@ -1,22 +1,28 @@
-//! The file editor: texts in and out of the sandbox, byte for byte.
+//! The file editor: ours, or one of upstream's.
 
-use std::io;
+mod aci;
+mod files;
+mod sane;
+mod version;
 
 use serde_json::json;
 use swegym_core::ToolSpec;
-use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
+use swegym_sandbox::Sandbox;
 
+use self::files::SandboxFiles;
+use self::sane::SaneEditor;
 use super::arguments::Arguments;
-use super::edit::{Edited, insert, line_range, numbered, str_replace};
 use super::toolbox::ToolError;
-use super::undo::Undo;
 use crate::ScaffoldConfig;
+use crate::python::rstrip;
+
+pub use aci::{AciEditor, EditorError};
+pub use files::{EditorFiles, Printed};
+pub use version::EditorVersion;
 
 pub(super) const NAME: &str = "str_replace_editor";
 
 const COMMANDS: [&str; 5] = ["view", "create", "str_replace", "insert", "undo_edit"];
-/// Bytes of a file that is viewed or edited.
-const FILE_LIMIT: u64 = 8 << 20;
 
 pub(super) fn spec(config: &ScaffoldConfig) -> ToolSpec {
     let description = "Shows, creates and edits text files.\n\
@@ -53,132 +59,30 @@ pub(super) fn spec(config: &ScaffoldConfig) -> ToolSpec {
     }
 }
 
-/// The editor of one rollout: it remembers what can be undone.
-#[derive(Default)]
-pub(super) struct Editor {
-    undo: Undo,
+/// The editor of one rollout.
+pub(super) enum Editor {
+    Sane(SaneEditor),
+    Aci(AciEditor),
 }
 
 impl Editor {
+    pub(super) fn new(version: EditorVersion) -> Self {
+        AciEditor::new(version).map_or_else(|| Self::Sane(SaneEditor::default()), Self::Aci)
+    }
+
     pub(super) async fn run(
         &mut self,
         sandbox: &dyn Sandbox,
         arguments: &Arguments,
     ) -> Result<String, ToolError> {
-        let command = arguments.text("command")?;
-        let path = absolute(arguments.text("path")?)?;
-        match command {
-            "view" => view(sandbox, path, arguments.optional_pair("view_range")?).await,
-            "create" => create(sandbox, path, arguments.text("file_text")?).await,
-            "str_replace" => {
-                let (old, new) = (arguments.text("old_str")?, arguments.optional_text("new_str")?);
-                let edit = |text: &str| str_replace(text, old, new.unwrap_or_default());
-                self.edit(sandbox, path, edit).await
-            }
-            "insert" => {
-                let (line, new) = (arguments.count("insert_line")?, arguments.text("new_str")?);
-                self.edit(sandbox, path, |text| insert(text, line, new)).await
-            }
-            "undo_edit" => self.undo(sandbox, path).await,
-            _ => Err(ToolError::refused(format!("`command` must be one of {}", COMMANDS.join(", ")))),
+        let files = SandboxFiles(sandbox);
+        match self {
+            Self::Sane(editor) => editor.run(&files, arguments).await,
+            Self::Aci(editor) => match editor.call(&files, arguments.members()).await {
+                Ok(text) => Ok(rstrip(&text).to_owned()),
+                Err(EditorError::Files(error)) => Err(error.into()),
+                Err(error) => Ok(rstrip(&error.observation()).to_owned()),
+            },
         }
     }
-
-    async fn edit(
-        &mut self,
-        sandbox: &dyn Sandbox,
-        path: &str,
-        edit: impl Fn(&str) -> Result<Edited, String>,
-    ) -> Result<String, ToolError> {
-        let former = read(sandbox, path).await?;
-        let edited = edit(&former).map_err(|why| ToolError::refused(format!("`{path}`: {why}")))?;
-        sandbox.write_file(path, edited.text.as_bytes()).await?;
-        self.undo.remember(path, former);
-        Ok(format!("Edited {path}. Around the edit it now reads:\n{}", edited.snippet()))
-    }
-
-    async fn undo(&mut self, sandbox: &dyn Sandbox, path: &str) -> Result<String, ToolError> {
-        let former = self.undo.latest(path);
-        let former =
-            former.ok_or_else(|| ToolError::refused(format!("`{path}`: there is no edit to undo")))?;
-        sandbox.write_file(path, former.as_bytes()).await?;
-        self.undo.forget_latest(path);
-        Ok(format!("Took back the latest edit of {path}."))
-    }
-}
-
-fn absolute(path: &str) -> Result<&str, ToolError> {
-    if !path.starts_with('/') {
-        Err(ToolError::refused("`path` must be absolute: it must start with `/`"))
-    } else if path.contains('\0') {
-        Err(ToolError::refused("`path` holds a NUL character"))
-    } else {
-        Ok(path)
-    }
-}
-
-async fn view(sandbox: &dyn Sandbox, path: &str, range: Option<(i64, i64)>) -> Result<String, ToolError> {
-    let text = match read(sandbox, path).await {
-        Ok(text) => text,
-        Err(why) => {
-            return match (list(sandbox, path).await?, range) {
-                (Some(listing), None) => Ok(listing),
-                (Some(_), Some(_)) => {
-                    Err(ToolError::refused("`view_range` is for files, not for directories"))
-                }
-                (None, _) => Err(why),
-            };
-        }
-    };
-    if text.is_empty() {
-        return Ok(format!("{path} is an empty file."));
-    }
-    let lines = match range {
-        None => 1..=usize::MAX,
-        Some(range) => line_range(&text, range).map_err(ToolError::Refused)?,
-    };
-    Ok(numbered(&text, lines))
-}
-
-/// What lies in a directory; `None` when it is none.
-async fn list(sandbox: &dyn Sandbox, path: &str) -> Result<Option<String>, ToolError> {
-    // The slash makes `find` follow a link and fail on what is not a directory.
-    let folder = format!("{}/", path.trim_end_matches('/'));
-    let find = "-mindepth 1 -maxdepth 2 -name .* -prune -o -print".split(' ');
-    let argv = ["find", &folder].into_iter().chain(find);
-    let output = sandbox.exec(&ExecRequest::new(argv)).await?;
-    if !output.success() {
-        return Ok(None);
-    }
-    let text = output.stdout.to_text();
-    let mut entries: Vec<&str> = text.lines().collect();
-    entries.sort_unstable();
-    Ok(Some(format!("{folder} holds, two levels deep and without hidden entries:\n{}\n", entries.join("\n"))))
-}
-
-async fn create(sandbox: &dyn Sandbox, path: &str, text: &str) -> Result<String, ToolError> {
-    match sandbox.read_file(path, 0).await {
-        Err(SandboxError::File { errno: Some(errno), .. }) if is_absent(errno) => {}
-        Err(SandboxError::File { .. }) | Ok(_) => {
-            return Err(ToolError::refused(format!("`{path}` exists: `create` does not overwrite it")));
-        }
-        Err(error) => return Err(error.into()),
-    }
-    sandbox.write_file(path, text.as_bytes()).await?;
-    Ok(format!("Created {path} with {} lines.", text.lines().count()))
-}
-
-fn is_absent(errno: i32) -> bool {
-    io::Error::from_raw_os_error(errno).kind() == io::ErrorKind::NotFound
-}
-
-async fn read(sandbox: &dyn Sandbox, path: &str) -> Result<String, ToolError> {
-    let bytes = sandbox.read_file(path, FILE_LIMIT + 1).await?;
-    if bytes.len() as u64 > FILE_LIMIT {
-        return Err(ToolError::refused(format!(
-            "`{path}` has more than {FILE_LIMIT} bytes: too many for the editor"
-        )));
-    }
-    String::from_utf8(bytes)
-        .map_err(|_| ToolError::refused(format!("`{path}` is not UTF-8 text: the editor cannot handle it")))
 }

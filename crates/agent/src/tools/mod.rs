@@ -8,4 +8,5 @@ mod shell;
 mod toolbox;
 mod undo;
 
+pub use editor::{AciEditor, EditorError, EditorFiles, EditorVersion, Printed};
 pub(crate) use toolbox::{Reply, Toolbox, specs};

@@ -67,7 +67,7 @@ pub(crate) struct Toolbox<'a> {
 
 impl<'a> Toolbox<'a> {
     pub(crate) fn new(sandbox: &'a dyn Sandbox, config: &'a ScaffoldConfig, specs: &[ToolSpec]) -> Self {
-        Self { sandbox, config, specs: specs.to_vec(), editor: Editor::default() }
+        Self { sandbox, config, specs: specs.to_vec(), editor: Editor::new(config.editor) }
     }
 
     /// Executes a call; whatever is wrong with the call itself becomes an observation.

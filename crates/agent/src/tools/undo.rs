@@ -10,13 +10,24 @@ const SIZE_LIMIT: usize = 64 << 20;
 pub(super) struct Undo {
     former: VecDeque<(String, String)>,
     bytes: usize,
+    /// Contents of one file that are remembered, where that is limited.
+    per_file: Option<usize>,
 }
 
 impl Undo {
+    /// One that remembers at most so many contents of each file.
+    pub(super) fn per_file(limit: usize) -> Self {
+        Self { per_file: Some(limit), ..Self::default() }
+    }
+
     /// Remembers what `path` held before an edit.
     pub(super) fn remember(&mut self, path: &str, content: String) {
         self.bytes += content.len();
         self.former.push_back((path.to_owned(), content));
+        if self.per_file.is_some_and(|limit| self.of(path).count() > limit) {
+            let oldest = self.of(path).next();
+            self.forget(oldest);
+        }
         while self.bytes > SIZE_LIMIT
             && let Some((_, oldest)) = self.former.pop_front()
         {
@@ -30,14 +41,25 @@ impl Undo {
         self.former.get(index).map(|(_, content)| content.as_str())
     }
 
-    /// Forgets [`Self::latest`].
-    pub(super) fn forget_latest(&mut self, path: &str) {
-        let forgotten = self.index(path).and_then(|index| self.former.remove(index));
-        self.bytes -= forgotten.map_or(0, |(_, content)| content.len());
+    /// Forgets [`Self::latest`], and gives it back.
+    pub(super) fn take_latest(&mut self, path: &str) -> Option<String> {
+        let index = self.index(path);
+        self.forget(index)
+    }
+
+    fn forget(&mut self, index: Option<usize>) -> Option<String> {
+        let (_, content) = self.former.remove(index?)?;
+        self.bytes -= content.len();
+        Some(content)
     }
 
     fn index(&self, path: &str) -> Option<usize> {
-        self.former.iter().rposition(|(former, _)| former == path)
+        self.of(path).next_back()
+    }
+
+    fn of(&self, path: &str) -> impl DoubleEndedIterator<Item = usize> {
+        let former = self.former.iter().enumerate();
+        former.filter(move |(_, (former, _))| former == path).map(|(index, _)| index)
     }
 }
 
@@ -52,11 +74,23 @@ mod tests {
             undo.remember(path, content.to_owned());
         }
         assert_eq!(undo.latest("/a"), Some("3"));
-        undo.forget_latest("/a");
+        assert_eq!(undo.take_latest("/a").as_deref(), Some("3"));
         assert_eq!(undo.latest("/a"), Some("1"));
-        undo.forget_latest("/a");
+        assert_eq!(undo.take_latest("/a").as_deref(), Some("1"));
         assert_eq!(undo.latest("/a"), None);
         assert_eq!(undo.latest("/b"), Some("2"));
+    }
+
+    #[test]
+    fn contents_of_one_file_are_limited_apart_from_others() {
+        let mut undo = Undo::per_file(2);
+        for (path, content) in [("/b", "0"), ("/a", "1"), ("/a", "2"), ("/a", "3")] {
+            undo.remember(path, content.to_owned());
+        }
+        assert_eq!(undo.take_latest("/a").as_deref(), Some("3"));
+        assert_eq!(undo.take_latest("/a").as_deref(), Some("2"));
+        assert_eq!(undo.take_latest("/a"), None);
+        assert_eq!(undo.latest("/b"), Some("0"));
     }
 
     #[test]
