@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use swegym_harness::Profile;
 
-pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use images::{BuildArgs, CheckArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
 
@@ -113,6 +113,10 @@ pub(crate) struct EvalArgs {
     /// Grade the saved logs of this run anew by the rules of `--profile`, and run nothing
     #[arg(long, value_name = "RUN", conflicts_with = "predictions")]
     pub(crate) regrade: Option<PathBuf>,
+    /// Also look for what an image shows of the answer, and for what tests leave outside of the repository; findings
+    /// go into the verdicts, and change none
+    #[arg(long, conflicts_with = "regrade")]
+    pub(crate) audit: bool,
 }
 
 /// Flags of `validate`.

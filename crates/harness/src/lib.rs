@@ -6,6 +6,7 @@
 mod agreement;
 mod apply;
 mod apply_sequence;
+mod audit;
 mod channel;
 mod directives;
 mod error;
@@ -27,6 +28,7 @@ mod upstream;
 
 pub use apply::{apply_by, apply_patch, apply_patch_with};
 pub use apply_sequence::{ApplyCommand, ApplySequence};
+pub use audit::{ImageAudit, RunAudit, audit_incomplete, is_incomplete, is_leak};
 pub use directives::{directives, reset_files, test_command};
 pub use error::GradeError;
 pub use eval_script::{EvalScript, published_eval_script};

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use swegym_core::{Boundary, EventKind, Failure, Instance, RolloutKey, RolloutRecord, Timings};
+use swegym_core::{
+    Boundary, EventKind, Failure, Finding, Instance, Patch, RolloutKey, RolloutRecord, TestCommand, Timings,
+};
 use swegym_data::{CommitInfo, RolloutFiles, RunDir};
-use swegym_harness::{EvalLimits, Profile, evaluate_as};
+use swegym_harness::{EvalLimits, Evaluation, ImageAudit, Profile, RunAudit, audit_incomplete, evaluate_as};
 use swegym_images::Image;
-use swegym_sandbox::{Backend, Network, Sandbox, SandboxSpec, Upper};
+use swegym_sandbox::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +32,8 @@ pub struct Limits {
     pub eval: EvalLimits,
     /// Whose rules evaluations follow.
     pub profile: Profile,
+    /// Whether evaluations and their images are audited.
+    pub audit: bool,
     /// Attempts at a solution while infrastructure fails, and then as many at its evaluation.
     pub attempts: u32,
     /// Pause before the second attempt; each further one is twice as long.
@@ -179,11 +183,47 @@ impl Unit {
         let patch = &draft.solution.insert(solution).patch;
         let begin = Instant::now();
         let sandbox = draft.place.enter(&self.workshop, &image, Network::None).await?;
-        let Limits { eval, profile, .. } = &self.workshop.limits;
-        let evaluation = evaluate_as(*profile, sandbox, &self.instance, &command, patch, eval).await;
+        let evaluation = self.evaluate(sandbox, &command, patch).await;
         draft.place.leave().await;
+        let mut evaluation = evaluation.map_err(|error| Failure::from(&error))?;
         draft.timings.eval_ms = ms(begin);
-        Ok(Evaluated::new(&self.instance, patch, evaluation.map_err(|error| Failure::from(&error))?))
+        if self.workshop.limits.audit {
+            evaluation.verdict.findings.extend(self.audit(&image, &mut draft.place).await);
+            evaluation.verdict.findings.sort_unstable();
+        }
+        Ok(Evaluated::new(&self.instance, patch, evaluation))
+    }
+
+    async fn evaluate(
+        &self,
+        sandbox: &dyn Sandbox,
+        command: &TestCommand,
+        patch: &Patch,
+    ) -> Result<Evaluation, SandboxError> {
+        let Limits { eval, profile, audit, .. } = &self.workshop.limits;
+        let begun = if *audit { Some(RunAudit::begin(sandbox).await) } else { None };
+        let mut evaluation = evaluate_as(*profile, sandbox, &self.instance, command, patch, eval).await?;
+        if let Some(begun) = begun {
+            evaluation.verdict.findings.extend(begun.end(sandbox).await?);
+        }
+        Ok(evaluation)
+    }
+
+    /// What the image shows. An audit that fails costs no verdict, and that is said.
+    async fn audit(&self, image: &Image, place: &mut Place) -> Vec<Finding> {
+        let mut audit = ImageAudit::new(&self.instance);
+        let mut failure = None;
+        for view in ImageAudit::views(image) {
+            let looked = match place.enter(&self.workshop, &view, Network::None).await {
+                Ok(sandbox) => audit.look(sandbox).await.map_err(|error| Failure::from(&error)),
+                Err(failure) => Err(failure),
+            };
+            place.leave().await;
+            failure = failure.or(looked.err());
+        }
+        let mut findings = audit.findings();
+        findings.extend(failure.map(|failure| audit_incomplete(&failure)));
+        findings
     }
 
     async fn image(&self) -> Result<Image, Failure> {

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{Format, SetArgs, at_least_one};
+use super::{Format, SandboxArgs, SetArgs, at_least_one};
 use crate::commands::images::{ExportArgs, ImportArgs, PullArgs, PushArgs};
 
 /// What to do with images.
@@ -38,6 +38,13 @@ pub(crate) enum ImagesCommand {
     ///
     /// Example: swegym images verify --repair
     Verify(VerifyArgs),
+    /// Look through the images of instances for what shows the answer
+    ///
+    /// Commits after the base commit, installed copies of later versions, lines of the gold patch. Nothing of an image
+    /// that is built here or imported is run to find them, but under `/usr`. Exit code 1 says that an image leaks.
+    ///
+    /// Example: swegym images check -i tasks.jsonl --repos repos --format json
+    Check(CheckArgs),
     /// Pull images from registries
     ///
     /// Layers go into the layer store, where images share them; what is there is not fetched again. Credentials
@@ -70,6 +77,21 @@ pub(crate) struct BuildArgs {
     /// Images at once [default: number of processors]
     #[arg(short, long, value_parser = at_least_one)]
     pub(crate) jobs: Option<usize>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+/// Flags of `images check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    pub(crate) set: SetArgs,
+    /// Images at once [default: number of processors]
+    #[arg(short, long, value_parser = at_least_one)]
+    pub(crate) jobs: Option<usize>,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

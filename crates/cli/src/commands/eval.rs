@@ -35,6 +35,9 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
     settings.extend(args.set.sandbox.settings()?);
     settings.insert("profile".to_owned(), args.set.profile.as_str().into());
     settings.insert("predictions".to_owned(), source.into());
+    if args.audit {
+        settings.insert("audit".to_owned(), true.into());
+    }
     let run = Run {
         settings,
         solver: Arc::new(PredictionSolver { predictions }),
@@ -46,6 +49,7 @@ pub(crate) async fn run(args: EvalArgs, printer: &Printer) -> anyhow::Result<Exi
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
         profile: args.set.profile,
+        audit: args.audit,
         sandbox: args.set.sandbox.limits(),
         network: Network::None,
     };

@@ -50,6 +50,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
         profile: args.set.profile,
+        audit: false,
         sandbox: args.set.sandbox.limits(),
         network,
     };

@@ -39,6 +39,8 @@ pub(crate) struct Run {
     pub(crate) eval_time: Duration,
     /// Whose rules verdicts follow.
     pub(crate) profile: Profile,
+    /// Whether evaluations and their images are audited.
+    pub(crate) audit: bool,
     /// Limits of each sandbox.
     pub(crate) sandbox: swegym_sandbox::Limits,
     /// What the agent's sandboxes reach.
@@ -78,6 +80,7 @@ impl Run {
         let limits = Limits {
             sandbox: self.sandbox,
             profile: self.profile,
+            audit: self.audit,
             eval: EvalLimits { time_limit: self.eval_time, log_limit: LOG_LIMIT },
             attempts: 3,
             pause: Duration::from_secs(2),

@@ -73,6 +73,7 @@ fn one_kind(kind: &str, args: &ValidateArgs, inputs: &Inputs, folder: &Path) -> 
         jobs: args.set.jobs.unwrap_or_else(default_jobs),
         eval_time: Duration::from_secs(args.set.eval_timeout),
         profile: args.set.profile,
+        audit: false,
         sandbox: args.set.sandbox.limits(),
         network: Network::None,
     })

@@ -65,7 +65,7 @@ pub(crate) struct Lab {
     backend: LocalBackend,
     repo: ToyRepo,
     image: Image,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Lab {
@@ -90,11 +90,9 @@ impl Lab {
         }
         must(Command::new("cp").arg("-a").arg(repo.path()).arg(layer.join("testbed")));
         must(Command::new("chmod").arg("755").arg(layer.join("testbed")));
-        if let Some((uid, gid)) = layer_owner() {
-            must(Command::new("chown").args(["-hR", &format!("{uid}:{gid}")]).arg(&layer));
-        }
+        own(&layer);
         let backend = LocalBackend::start(&config).await.unwrap();
-        Some(Arc::new(Self { backend, repo, image: image(&layer), _dir: dir }))
+        Some(Arc::new(Self { backend, repo, image: image(&layer), dir }))
     }
 
     pub(crate) fn instance(&self) -> Instance {
@@ -102,8 +100,27 @@ impl Lab {
     }
 
     pub(crate) async fn sandbox(&self) -> Box<dyn Sandbox> {
+        self.sandbox_of(self.image.clone()).await
+    }
+
+    /// A copy of the layer of the image after `change`, which is given its folder.
+    pub(crate) fn layer_after(&self, change: impl FnOnce(&Path)) -> TempDir {
+        let copy = TempDir::new_in(self.dir.path()).unwrap();
+        must(Command::new("chmod").arg("755").arg(copy.path()));
+        must(Command::new("cp").arg("-a").arg(self.dir.path().join("layer/.")).arg(copy.path()));
+        change(copy.path());
+        own(copy.path());
+        copy
+    }
+
+    /// The image with this layer in place of its own.
+    pub(crate) fn image_of(&self, layer: &Path) -> Image {
+        image(layer)
+    }
+
+    pub(crate) async fn sandbox_of(&self, image: Image) -> Box<dyn Sandbox> {
         let spec = SandboxSpec {
-            image: self.image.clone(),
+            image,
             upper: Upper::Memory,
             limits: Limits::default(),
             network: Network::None,
@@ -229,6 +246,13 @@ fn install_pytest(site: &Path) -> bool {
     };
     packages.iter().for_each(|package| must(Command::new("cp").arg("-rL").arg(package).arg(site)));
     true
+}
+
+/// Gives a layer to the user that sandboxes map their root to.
+fn own(layer: &Path) {
+    if let Some((uid, gid)) = layer_owner() {
+        must(Command::new("chown").args(["-hR", &format!("{uid}:{gid}")]).arg(layer));
+    }
 }
 
 fn must(command: &mut Command) {

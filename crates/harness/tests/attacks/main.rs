@@ -12,6 +12,7 @@
 mod config;
 mod files;
 mod honest;
+mod image;
 mod lab;
 mod output;
 mod plugin;

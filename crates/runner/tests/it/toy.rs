@@ -102,6 +102,7 @@ impl Toy {
                     time_limit: Duration::from_secs(60),
                     log_limit: OutputLimit { head: 1 << 20, tail: 1 << 20 },
                 },
+                audit: false,
                 attempts: ATTEMPTS,
                 pause: Duration::ZERO,
             },

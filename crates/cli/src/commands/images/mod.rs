@@ -1,6 +1,7 @@
 //! `swegym images`: the images in the store. One file a verb.
 
 mod build;
+mod check;
 mod columns;
 mod du;
 mod explain;

@@ -2,7 +2,7 @@
 
 use swegym_images::LayerStore;
 
-use super::{build, du, export, gc, import, list, pull, push, verify};
+use super::{build, check, du, export, gc, import, list, pull, push, verify};
 use crate::args::ImagesCommand;
 use crate::engine::open_store;
 use crate::exit::Exit;
@@ -13,6 +13,7 @@ use crate::settings;
 pub(crate) async fn run(command: ImagesCommand, printer: &Printer) -> anyhow::Result<Exit> {
     match command {
         ImagesCommand::Build(args) => build::run(args, printer).await,
+        ImagesCommand::Check(args) => Box::pin(check::run(args, printer)).await,
         ImagesCommand::List(args) => list::run(&args, &store()?, printer),
         ImagesCommand::Du(args) => du::run(&args, &store()?, printer),
         ImagesCommand::Gc(args) => gc::run(&args, &store()?, printer),

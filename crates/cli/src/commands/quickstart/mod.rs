@@ -140,6 +140,7 @@ fn plan(
         jobs,
         eval_time: Duration::from_secs(300),
         profile: swegym_harness::Profile::Strict,
+        audit: false,
         sandbox: swegym_sandbox::Limits::default(),
         network: swegym_sandbox::Network::None,
     })
