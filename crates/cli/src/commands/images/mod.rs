@@ -1,7 +1,7 @@
 //! `swegym images`: the images in the store. One file a verb.
 
 mod build;
-mod columns;
+pub(super) mod columns;
 mod du;
 mod explain;
 mod export;

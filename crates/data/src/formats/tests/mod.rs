@@ -1,0 +1,4 @@
+mod atif;
+mod read;
+mod round_trip;
+mod toy;
