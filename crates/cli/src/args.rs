@@ -13,6 +13,7 @@ use swegym_harness::Profile;
 pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use runs::{
     ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs, RunsShowArgs,
+    ToolFormatName,
 };
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};

@@ -75,6 +75,9 @@ pub(crate) struct RunsExportArgs {
     /// For `sft`: write rollouts that are not resolved too
     #[arg(long, conflicts_with = "only_resolved")]
     pub(crate) all: bool,
+    /// For `sft`: how calls of tools are written
+    #[arg(long, value_enum, default_value_t = ToolFormatName::Native)]
+    pub(crate) tool_format: ToolFormatName,
     /// Export this instance alone (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,
@@ -96,13 +99,20 @@ pub(crate) enum ExportName {
     Predictions,
 }
 
+/// How calls of tools are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ToolFormatName {
+    /// As `tool_calls`, with `tools` beside the messages
+    Native,
+}
+
 /// Flags of `runs import`.
 #[derive(Debug, Args)]
 pub(crate) struct RunsImportArgs {
     /// Files, and folders of them
     #[arg(required = true, value_name = "FILE|DIR")]
     pub(crate) files: Vec<PathBuf>,
-    /// What they are; `auto` goes by their names and what is in them
+    /// What they are
     #[arg(long, value_enum, default_value_t = ImportName::Auto)]
     pub(crate) format: ImportName,
     /// The run that is made; the same command goes on with one that was interrupted
@@ -113,10 +123,14 @@ pub(crate) struct RunsImportArgs {
 /// Formats that rollouts are imported from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ImportName {
+    /// By their names and what is in them
     Auto,
+    /// `output.jsonl` and `output.with_completions.jsonl.gz`, of any version
     #[value(name = "openhands")]
     OpenHands,
+    /// Trajectories of mini-swe-agent
     Mini,
+    /// Trajectories of SWE-agent
     #[value(name = "swe-agent")]
     SweAgent,
 }

@@ -196,11 +196,13 @@ fn agent_fields(
 fn call(call: &ToolCall) -> Value {
     let text = &call.function.arguments;
     let arguments = serde_json::from_str::<Map<String, Value>>(text).unwrap_or_default();
-    let arguments = Value::from(arguments);
-    let mut value = json!({"tool_call_id": call.id, "function_name": call.function.name});
-    let exact = arguments.to_string() == *text;
-    value["arguments"] = arguments;
-    if !exact {
+    let as_object = json!(arguments).to_string();
+    let mut value = json!({
+        "tool_call_id": call.id,
+        "function_name": call.function.name,
+        "arguments": arguments,
+    });
+    if as_object != *text {
         value["extra"] = json!({"arguments_text": text});
     }
     value

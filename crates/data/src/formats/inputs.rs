@@ -179,25 +179,32 @@ fn read_lines(reader: &mut dyn BufRead, path: &Path, take: &mut dyn FnMut(Result
     let mut line = Vec::new();
     for number in 1.. {
         line.clear();
-        let read = reader.take(MAX_LINE + 1).read_until(b'\n', &mut line).context("read", path);
-        let parsed = match read {
-            Ok(0) => return,
-            Ok(_) => parse_line(&line, number),
+        let place = format!("line {number}");
+        let go_on = match read_line(reader, &mut line).context("read", path) {
+            Ok(0) => false,
+            Ok(_) => match parse_line(&line, number) {
+                Ok(None) => true,
+                Ok(Some(value)) => take(Ok((place, value))),
+                Err(message) => take(Err(DataError::Row { path: path.to_owned(), place, message })),
+            },
             Err(error) => {
                 take(Err(error));
-                return;
+                false
             }
         };
-        let place = format!("line {number}");
-        let go_on = match parsed {
-            Ok(None) => true,
-            Ok(Some(value)) => take(Ok((place, value))),
-            Err(message) => take(Err(DataError::Row { path: path.to_owned(), place, message })),
-        };
-        if !go_on || (!line.ends_with(b"\n") && skip_line(reader).is_err()) {
+        if !go_on {
             return;
         }
     }
+}
+
+/// Reads a line, of one that is too long as much as shows that it is.
+fn read_line(reader: &mut dyn BufRead, line: &mut Vec<u8>) -> std::io::Result<usize> {
+    let read = (&mut *reader).take(MAX_LINE + 1).read_until(b'\n', line)?;
+    if read as u64 > MAX_LINE && !line.ends_with(b"\n") {
+        skip_line(reader)?;
+    }
+    Ok(read)
 }
 
 /// Passes over the rest of a line that is too long.

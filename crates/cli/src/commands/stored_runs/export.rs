@@ -6,17 +6,20 @@ use anyhow::{Context, ensure};
 use swegym_core::InstanceId;
 use swegym_data::{ExportFormat, ExportOptions, RunView, ToolFormat, export_runs};
 
-use crate::args::{ExportName, RunsExportArgs};
+use crate::args::{ExportName, RunsExportArgs, ToolFormatName};
 use crate::exit::Exit;
 use crate::printer::Printer;
 
 /// Runs the command.
 pub(super) fn run(args: RunsExportArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let tool_format = match args.tool_format {
+        ToolFormatName::Native => ToolFormat::Native,
+    };
     let format = match args.format {
         ExportName::OpenHands => ExportFormat::OpenHands,
         ExportName::Mini => ExportFormat::Mini,
         ExportName::Atif => ExportFormat::Atif,
-        ExportName::Sft => ExportFormat::Sft(ToolFormat::Native),
+        ExportName::Sft => ExportFormat::Sft(tool_format),
         ExportName::Predictions => ExportFormat::Predictions,
     };
     let runs = args.runs.iter().map(|path| RunView::open(path)).collect::<Result<Vec<_>, _>>()?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::slice::from_ref;
 
 use serde_json::Value;
 use swegym_core::{ExitStatus, Message, Role};
@@ -78,7 +79,7 @@ fn mini_comes_back_whole() {
     let folder = tempfile::tempdir().unwrap();
     let [from, to, back] = ["from", "to", "back"].map(|name| folder.path().join(name));
     export(run(&from), ExportFormat::Mini, &to);
-    let (imports, errors) = import(&[to.clone()], ImportFormat::Auto, &back);
+    let (imports, errors) = import(from_ref(&to), ImportFormat::Auto, &back);
     assert_eq!((imports.rollouts, errors), (ENDS.len() + 1, Vec::new()), "those of sample 1 are among them");
     let back = RunView::open(&back).unwrap();
     assert_same(&back, <[Message]>::to_vec);
@@ -125,9 +126,9 @@ fn an_interrupted_import_goes_on_and_another_one_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let [from, to, back] = ["from", "to", "back"].map(|name| folder.path().join(name));
     export(run(&from), ExportFormat::Mini, &to);
-    let (imports, _) = import(&[to.clone()], ImportFormat::Mini, &back);
+    let (imports, _) = import(from_ref(&to), ImportFormat::Mini, &back);
     fs::remove_file(back.join("rollouts/o__n-finished/1/rollout.json")).unwrap();
-    let (again, _) = import(&[to.clone()], ImportFormat::Mini, &back);
+    let (again, _) = import(from_ref(&to), ImportFormat::Mini, &back);
     assert_eq!((again.rollouts, again.present), (imports.rollouts, imports.rollouts - 1));
     fs::remove_dir_all(to.join("sample-1")).unwrap();
     let settings = toml::Table::new();

@@ -117,7 +117,8 @@ pub(super) fn commit_failed(run: &RunDir, id: &str) {
     let kind = "connect".to_owned();
     let failure = Failure { boundary: Boundary::Model, kind, message: "refused".to_owned(), retryable: true };
     let mut trajectory = trajectory(id, ExitStatus::Unknown);
-    (trajectory.messages.clear(), trajectory.steps.clear());
+    trajectory.messages.clear();
+    trajectory.steps.clear();
     write(
         run,
         &Imported { failure: Some(failure), ..Imported::new(trajectory, None, Ok(ExitStatus::Unknown)) },
