@@ -1,6 +1,7 @@
 //! The command line as it is typed. What it means is worked out in `settings` and the commands.
 
 mod images;
+mod runs;
 mod sandbox;
 mod scaffold;
 
@@ -10,6 +11,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use swegym_harness::Profile;
 
 pub(crate) use images::{BuildArgs, CheckArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use runs::{
+    ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs, RunsShowArgs,
+    ToolFormatName,
+};
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
 
@@ -56,6 +61,9 @@ pub(crate) enum Command {
     /// Build, show, check, remove, pull and push images
     #[command(subcommand)]
     Images(ImagesCommand),
+    /// List, show, export and import runs
+    #[command(subcommand)]
+    Runs(RunsCommand),
     /// Check what this machine can do, and say how to mend what it cannot
     ///
     /// Example: swegym doctor --clean

@@ -30,6 +30,43 @@ pub enum ExitStatus {
     CostLimit,
     /// The policy gave the task up, or the workflow turned away what it did once too often.
     Rejected,
+    /// It was read from a file that does not say, or in words that mean none of the others.
+    Unknown,
+}
+
+impl ExitStatus {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Finished,
+        Self::StepLimit,
+        Self::TokenLimit,
+        Self::TimeLimit,
+        Self::StuckInLoop,
+        Self::NoToolCall,
+        Self::CostLimit,
+        Self::Rejected,
+        Self::Unknown,
+    ];
+
+    /// Its name in stored files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::StepLimit => "step_limit",
+            Self::TokenLimit => "token_limit",
+            Self::TimeLimit => "time_limit",
+            Self::StuckInLoop => "stuck_in_loop",
+            Self::NoToolCall => "no_tool_call",
+            Self::CostLimit => "cost_limit",
+            Self::Rejected => "rejected",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == name)
+    }
 }
 
 /// One step: one answer of the policy and the observations that followed.
@@ -234,6 +271,14 @@ mod tests {
         let read: Trajectory = serde_json::from_str(&text).unwrap();
         let whole = given.map(|tokens| answer(tokens).tokens);
         assert_eq!(read.token_ids().collect::<Vec<_>>(), whole);
+    }
+
+    #[test]
+    fn the_name_of_an_exit_status_is_the_stored_one() {
+        for status in ExitStatus::ALL {
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+            assert_eq!(ExitStatus::from_name(status.as_str()), Some(status));
+        }
     }
 
     #[test]

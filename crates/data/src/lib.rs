@@ -6,7 +6,7 @@
 mod atomic;
 mod error;
 mod event_log;
-mod export;
+mod formats;
 mod instances;
 pub mod lite;
 mod predictions;
@@ -19,7 +19,10 @@ mod validation;
 pub use atomic::{AtomicFile, digest_file, write_atomic};
 pub use error::{DataError, Difference};
 pub use event_log::{EventLog, read_events};
-pub use export::{Export, export_predictions, export_sft};
+pub use formats::{
+    Export, ExportFormat, ExportOptions, ImportFormat, Imports, ToolFormat, export_predictions, export_runs,
+    export_sft, import_rollouts,
+};
 pub use instances::{load_instances, write_instances};
 pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predictions};
 pub use run_config::{RUN_SCHEMA_VERSION, RunConfig};

@@ -14,7 +14,7 @@ use crate::error::IoContext;
 use crate::{AtomicFile, DataError};
 
 /// Longest line that is read; the largest rows of public sets have a few MiB.
-const MAX_LINE: u64 = 64 << 20;
+pub(crate) const MAX_LINE: u64 = 64 << 20;
 /// Largest `.json` file that is read, as it has to be in memory at once.
 const MAX_DOCUMENT: u64 = 1 << 30;
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -151,7 +151,7 @@ fn read_lines(
     Ok(())
 }
 
-fn parse_line(line: &[u8], number: usize) -> Result<Option<Value>, String> {
+pub(crate) fn parse_line(line: &[u8], number: usize) -> Result<Option<Value>, String> {
     if line.len() as u64 > MAX_LINE {
         return Err(format!("is longer than {} MiB", MAX_LINE >> 20));
     }

@@ -99,6 +99,14 @@ impl RunView {
     /// # Errors
     /// [`DataError`] as for [`RunView::committed`].
     pub fn records(&self) -> Result<Vec<RolloutRecord>, DataError> {
+        self.keys()?.iter().filter_map(|key| self.committed(key).transpose()).collect()
+    }
+
+    /// Every rollout that has a folder, committed or not, by instance and sample.
+    ///
+    /// # Errors
+    /// [`DataError::Io`] when a folder cannot be listed.
+    pub fn keys(&self) -> Result<Vec<RolloutKey>, DataError> {
         let mut keys = Vec::new();
         for (name, folder) in entries(&self.path.join("rollouts"))? {
             let Ok(instance_id) = InstanceId::new(name) else {
@@ -110,7 +118,7 @@ impl RunView {
             }
         }
         keys.sort_unstable();
-        keys.iter().filter_map(|key| self.committed(key).transpose()).collect()
+        Ok(keys)
     }
 
     /// The trajectory of a rollout, if it has one.

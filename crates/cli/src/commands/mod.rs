@@ -11,6 +11,7 @@ mod rollout;
 mod run_report;
 mod runs;
 mod scaffolds;
+mod stored_runs;
 mod validate;
 
 use crate::args::Command;
@@ -25,6 +26,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<E
         Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
         Command::Validate(args) => Box::pin(validate::run(args, printer)).await,
         Command::Images(command) => Box::pin(images::run(command, printer)).await,
+        Command::Runs(command) => stored_runs::run(command, printer),
         Command::Doctor(args) => doctor::run(&args, printer).await,
     }
 }

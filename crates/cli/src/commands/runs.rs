@@ -98,7 +98,7 @@ impl Run {
         let counts = Runner::new(Arc::clone(&run), workshop, progress)?.run(&plan, cancel).await?;
         let mut exports = export_predictions(&run)?;
         if has_trajectories {
-            exports.push(export_sft(&run)?);
+            exports.extend(export_sft(&run)?);
         }
         Ok(Ended {
             counts,

@@ -320,7 +320,7 @@ fn exports_hold_each_sample_and_are_the_same_every_time() {
     assert!(exports[1].path.ends_with("exports/predictions.1.jsonl"));
     assert_eq!(ids(&exports[1]), ["a-1"]);
 
-    let sft = export_sft(&run).unwrap();
+    let sft = export_sft(&run).unwrap().remove(0);
     let text = fs::read_to_string(&sft.path).unwrap();
     assert_eq!((sft.rows, text.lines().count()), (3, 3));
     let first = concat!(

@@ -1,7 +1,7 @@
 //! Tables and sizes, for people.
 
 /// Rows with aligned columns: the first to the left, the others to the right.
-pub(super) fn render(rows: &[Vec<String>]) -> String {
+pub(in crate::commands) fn render(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let length = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| cell.chars().count());
     let width = |column| rows.iter().map(|row| length(row, column)).max().unwrap_or(0);

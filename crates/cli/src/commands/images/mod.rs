@@ -2,7 +2,7 @@
 
 mod build;
 mod check;
-mod columns;
+pub(super) mod columns;
 mod du;
 mod explain;
 mod export;

@@ -1,0 +1,59 @@
+//! `swegym runs export`: rollouts in formats of other programs.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, ensure};
+use swegym_core::InstanceId;
+use swegym_data::{ExportFormat, ExportOptions, RunView, ToolFormat, export_runs};
+
+use crate::args::{ExportName, RunsExportArgs, ToolFormatName};
+use crate::exit::Exit;
+use crate::printer::Printer;
+
+/// Runs the command.
+pub(super) fn run(args: RunsExportArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let tool_format = match args.tool_format {
+        ToolFormatName::Native => ToolFormat::Native,
+    };
+    let format = match args.format {
+        ExportName::OpenHands => ExportFormat::OpenHands,
+        ExportName::Mini => ExportFormat::Mini,
+        ExportName::Atif => ExportFormat::Atif,
+        ExportName::Sft => ExportFormat::Sft(tool_format),
+        ExportName::Predictions => ExportFormat::Predictions,
+    };
+    let runs = args.runs.iter().map(|path| RunView::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let only = args.only.iter().map(|id| InstanceId::new(id.as_str())).collect::<Result<Vec<_>, _>>();
+    let options = ExportOptions {
+        only_resolved: args.only_resolved || (args.format == ExportName::Sft && !args.all),
+        only: only.context("read `--only`")?,
+    };
+    let path = match args.output {
+        Some(path) => path,
+        None => default_path(&runs, format)?,
+    };
+    let (exports, left_out) = export_runs(&runs, format, &path, &options)?;
+    for export in exports {
+        printer.data(&format!("{}\t{}", export.path.display(), export.rows));
+        if export.not_utf8 > 0 {
+            printer.line(&format!(
+                "`{}` has {} patches that are not UTF-8 and so not exact; `patch.diff` of the rollout is",
+                export.path.display(),
+                export.not_utf8
+            ));
+        }
+    }
+    if left_out > 0 {
+        printer.line(&format!("{left_out} rollouts have nothing that the format could hold"));
+    }
+    Ok(Exit::Done)
+}
+
+fn default_path(runs: &[RunView], format: ExportFormat) -> anyhow::Result<PathBuf> {
+    ensure!(runs.len() == 1, "choose where several runs go: give `-o`");
+    let exports = runs.iter().map(|run| run.path().join("exports")).collect::<PathBuf>();
+    Ok(match format.default_name() {
+        "" => exports,
+        name => exports.join(name),
+    })
+}

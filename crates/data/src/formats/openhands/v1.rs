@@ -1,0 +1,124 @@
+//! The history of version 1: events with a `kind`.
+
+use serde_json::Value;
+use swegym_core::{CompletionTokens, Message, Role, StepTokens, Trajectory};
+
+use crate::formats::chat;
+
+/// Appends the messages of a history.
+pub(super) fn read(events: &[&Value], trajectory: &mut Trajectory) -> Result<(), String> {
+    let mut reader = Reader { trajectory, last_response: None, ids: Vec::new() };
+    for (number, event) in events.iter().enumerate() {
+        reader.event(event).map_err(|error| format!("event {number}: {error}"))?;
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    trajectory: &'a mut Trajectory,
+    /// The response that the last answer is from, and its index: each of its calls is an event.
+    last_response: Option<(String, usize)>,
+    /// Token ids of the last prompt and answer.
+    ids: Vec<u32>,
+}
+
+impl Reader<'_> {
+    fn event(&mut self, event: &Value) -> Result<(), String> {
+        match event.get("kind").and_then(Value::as_str) {
+            Some("SystemPromptEvent") => {
+                let prompt = event.get("system_prompt");
+                let text = prompt
+                    .and_then(|prompt| chat::string(prompt, "text"))
+                    .unwrap_or_else(|| chat::text(prompt));
+                self.trajectory.messages.push(Message::text(Role::System, text));
+                self.trajectory.tools = chat::tool_specs(event.get("tools"));
+            }
+            Some("MessageEvent") => self.message(event)?,
+            Some("ActionEvent") => self.action(event)?,
+            Some("ObservationEvent") => self.result(event, observation(event.get("observation"))),
+            Some("AgentErrorEvent") => self.result(event, chat::text(event.get("error"))),
+            Some("UserRejectObservation") => self.result(event, chat::text(event.get("rejection_reason"))),
+            Some("TokenEvent") => self.tokens(event),
+            Some(_) => {}
+            None => return Err("field `kind`: is missing".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, event: &Value) -> Result<(), String> {
+        let message = event.get("llm_message").ok_or("field `llm_message`: is missing")?;
+        let message = chat::message(message)?;
+        self.last_response = None;
+        match message.role {
+            Role::Assistant => self.answer(message),
+            _ => self.trajectory.messages.push(message),
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, message: Message) {
+        let completion = chat::completion(message, None, None);
+        self.trajectory.push_answer(completion, Vec::new(), 0);
+    }
+
+    /// One call; the first of a response comes with what the model said.
+    fn action(&mut self, event: &Value) -> Result<(), String> {
+        let call = event.get("tool_call").ok_or("field `tool_call`: is missing")?;
+        let mut call = chat::tool_call(call)?;
+        if let Some(id) = chat::string(event, "tool_call_id") {
+            call.id = id;
+        }
+        let response = chat::string(event, "llm_response_id").filter(|id| !id.is_empty());
+        if let (Some((last, index)), Some(id)) = (&self.last_response, &response)
+            && last == id
+            && let Some(message) = self.trajectory.messages.get_mut(*index)
+        {
+            message.tool_calls.push(call);
+            return Ok(());
+        }
+        self.last_response = response.map(|id| (id, self.trajectory.messages.len()));
+        self.answer(Message {
+            reasoning_content: chat::string(event, "reasoning_content").filter(|text| !text.is_empty()),
+            ..Message::calling(chat::text(event.get("thought")), vec![call])
+        });
+        Ok(())
+    }
+
+    fn result(&mut self, event: &Value, text: String) {
+        self.trajectory.messages.push(Message {
+            tool_call_id: chat::string(event, "tool_call_id"),
+            name: chat::string(event, "tool_name"),
+            ..Message::text(Role::Tool, text)
+        });
+    }
+
+    /// Token ids of the last answer, which come after it.
+    fn tokens(&mut self, event: &Value) {
+        let Some(step) = self.trajectory.steps.last_mut().filter(|step| step.tokens.is_none()) else {
+            return;
+        };
+        let (Some(prompt), Some(completion)) =
+            (token_ids(event.get("prompt_token_ids")), token_ids(event.get("response_token_ids")))
+        else {
+            return;
+        };
+        let shared = self.ids.iter().zip(&prompt).take_while(|(one, other)| one == other).count();
+        self.ids.truncate(shared);
+        self.ids.extend(prompt[shared..].iter().chain(&completion));
+        let prompt_token_ids = prompt[shared..].to_vec();
+        let new =
+            CompletionTokens { prompt_token_ids, completion_token_ids: completion, logprobs: Vec::new() };
+        step.tokens = Some(StepTokens { shared, new });
+    }
+}
+
+fn token_ids(list: Option<&Value>) -> Option<Vec<u32>> {
+    list?.as_array()?.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
+}
+
+/// Text of an observation, whose fields depend on the tool.
+fn observation(value: Option<&Value>) -> String {
+    let field = |name: &str| value.and_then(|value| value.get(name)).map(|part| chat::text(Some(part)));
+    let texts = ["content", "output", "error"].into_iter().filter_map(field);
+    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+}

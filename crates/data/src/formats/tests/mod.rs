@@ -1,0 +1,5 @@
+mod atif;
+mod hostile;
+mod read;
+mod round_trip;
+mod toy;
