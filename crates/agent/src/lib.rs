@@ -14,6 +14,7 @@ mod rollout;
 mod scaffold;
 mod stuck;
 mod tools;
+pub mod workflow;
 
 pub use codeact::CodeAct;
 pub use config::ScaffoldConfig;

@@ -8,6 +8,7 @@ mod grading;
 mod issue_links;
 mod lite;
 mod log_parsers;
+mod moatless;
 mod patches;
 mod requirements;
 mod run_report;
@@ -39,4 +40,5 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "apply", check: apply::check },
     Suite { name: "directives", check: directives::check },
     Suite { name: "lite", check: lite::check },
+    Suite { name: "moatless", check: moatless::check },
 ];
