@@ -15,6 +15,7 @@ mod rollout;
 mod scaffold;
 mod stuck;
 mod tools;
+pub mod workflow;
 
 pub use clip::truncate_observation;
 pub use codeact::CodeAct;

@@ -10,6 +10,7 @@ mod grading;
 mod issue_links;
 mod lite;
 mod log_parsers;
+mod moatless;
 mod patches;
 mod requirements;
 mod run_report;
@@ -45,4 +46,5 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "fncall", check: fncall::check },
     Suite { name: "editor", check: editor::check },
     Suite { name: "truncate", check: truncate::check },
+    Suite { name: "moatless", check: moatless::check },
 ];
