@@ -13,6 +13,7 @@ mod instance;
 mod patch;
 pub mod python;
 mod record;
+mod recorder;
 mod trajectory;
 mod verdict;
 
@@ -25,6 +26,7 @@ pub use ids::{CommitId, IdError, InstanceId, RepoName, RolloutKey};
 pub use instance::{Environment, Grading, Instance, Problem, RowError, TestCommand};
 pub use patch::Patch;
 pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
+pub use recorder::{Addition, Answer, Call, Recorder, SentMessage, sent_prompt};
 pub use trajectory::{ExitStatus, Step, StepTokens, TRAJECTORY_SCHEMA_VERSION, Trajectory};
 pub use verdict::{
     Evidence, Finding, PatchOutcome, TestGroup, TestStatus, TestStatuses, TestsReport,

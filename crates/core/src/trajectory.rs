@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::fncall::{CallError, TextFormat};
 use crate::{Completion, CompletionTokens, InstanceId, Message, Problem, ToolSpec, Usage};
@@ -81,6 +82,11 @@ pub struct Step {
     /// The message as the model wrote it, where the one in `messages` was read from it: calls in text form.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub raw: Option<Box<Message>>,
+    /// Where the request was somebody else's: its fields that nothing else here says, such as how to sample. `tools`
+    /// when they were not the trajectory's; `messages` has, by index, those that first came up here and hold more
+    /// than the trajectory's.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub request: Map<String, Value>,
     /// Token ids, where the endpoint gives them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<StepTokens>,
@@ -166,6 +172,7 @@ impl Trajectory {
             message_index,
             prompt,
             raw,
+            request: Map::new(),
             tokens,
             usage,
             cost,
