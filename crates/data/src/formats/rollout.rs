@@ -89,6 +89,7 @@ pub(crate) fn unbegun(instance_id: InstanceId, scaffold: String, policy: String)
         scaffold,
         policy,
         tools: Vec::new(),
+        tool_format: None,
         messages: Vec::new(),
         steps: Vec::new(),
         exit_status: ExitStatus::Unknown,
