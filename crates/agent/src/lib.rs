@@ -4,6 +4,7 @@
 //! What must stay true: a scaffold sees a [`Problem`](swegym_core::Problem) and nothing of the answer; whatever
 //! a policy says is an observation or an [`ExitStatus`](swegym_core::ExitStatus), never an error of this crate.
 
+mod bash_split;
 mod clip;
 mod codeact;
 mod config;
@@ -16,6 +17,7 @@ mod scaffold;
 mod stuck;
 mod tools;
 
+pub use bash_split::{SplitError, split_commands};
 pub use clip::truncate_observation;
 pub use codeact::CodeAct;
 pub use config::ScaffoldConfig;
