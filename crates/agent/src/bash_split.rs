@@ -9,6 +9,7 @@
 mod expand;
 mod lexer;
 mod parser;
+mod substitution;
 mod token;
 
 use std::cell::Cell;

@@ -3,12 +3,13 @@
 use std::cell::Cell;
 
 use super::Problem;
+use super::substitution::Substitution;
 use super::token::{Kind, Token, is_reserved};
 
 /// Quotes and substitutions within each other; more count as unparsable.
 const DEPTH: usize = 100;
 
-type Scanned = Result<(), Problem>;
+pub(super) type Scanned = Result<(), Problem>;
 
 pub(super) struct Lexer<'a> {
     text: &'a [u8],
@@ -29,27 +30,27 @@ pub(super) struct Lexer<'a> {
 
 /// How a pair of quotes or brackets is read; as in bash.
 #[derive(Clone, Copy)]
-struct Pair {
-    outer: Option<u8>,
-    open: u8,
-    close: u8,
-    escapes: bool,
-    in_double: bool,
-    first_close: bool,
-    parameter: bool,
+pub(super) struct Pair {
+    pub(super) outer: Option<u8>,
+    pub(super) open: u8,
+    pub(super) close: u8,
+    pub(super) escapes: bool,
+    pub(super) in_double: bool,
+    pub(super) first_close: bool,
+    pub(super) parameter: bool,
 }
 
 impl Pair {
-    fn new(outer: Option<u8>, open: u8, close: u8) -> Self {
+    pub(super) fn new(outer: Option<u8>, open: u8, close: u8) -> Self {
         let (escapes, in_double, first_close, parameter) = (false, false, false, false);
         Self { outer, open, close, escapes, in_double, first_close, parameter }
     }
 
-    fn quote(quote: u8) -> Self {
+    pub(super) fn quote(quote: u8) -> Self {
         Self::new(Some(quote), quote, quote)
     }
 
-    fn braces() -> Self {
+    pub(super) fn braces() -> Self {
         Self { first_close: true, parameter: true, ..Self::new(None, b'{', b'}') }
     }
 }
@@ -89,7 +90,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn get(&mut self, joining: bool) -> Option<u8> {
+    pub(super) fn get(&mut self, joining: bool) -> Option<u8> {
         loop {
             self.looks.set(self.looks.get().saturating_sub(1));
             let byte = self.byte(self.at).filter(|_| self.looks.get() > 0)?;
@@ -102,7 +103,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn unget(&mut self) {
+    pub(super) fn unget(&mut self) {
         self.at = self.at.saturating_sub(1);
     }
 
@@ -341,7 +342,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads up to the sign that closes the pair.
-    fn pair(&mut self, text: &mut Vec<u8>, pair: Pair) -> Scanned {
+    pub(super) fn pair(&mut self, text: &mut Vec<u8>, pair: Pair) -> Scanned {
         self.deeper(|lexer| lexer.read_pair(text, pair))
     }
 
@@ -401,7 +402,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// Reads a command substitution up to its closing parenthesis.
-    fn substitution(&mut self, text: &mut Vec<u8>) -> Scanned {
+    pub(super) fn substitution(&mut self, text: &mut Vec<u8>) -> Scanned {
         let next = self.get(false);
         self.unget();
         if next == Some(b'(') {
@@ -452,232 +453,4 @@ fn is_assignment(text: &[u8]) -> bool {
     let name = text.iter().take_while(|byte| is_name(byte)).count();
     let begins = text.first().is_some_and(|first| !first.is_ascii_digit());
     name > 0 && begins && (text[name..].starts_with(b"=") || text[name..].starts_with(b"+="))
-}
-
-/// The state of reading a command substitution. What is read is scanned for `case`, comments and here-documents,
-/// in which parentheses need not match.
-struct Substitution {
-    count: usize,
-    delimiter: Vec<u8>,
-    tabbed: bool,
-    in_heredoc: bool,
-    in_comment: bool,
-    in_word: bool,
-    in_case: bool,
-    reading_delimiter: bool,
-    dollar: bool,
-    escaped: bool,
-    /// Whether a reserved word may stand here, and how much of one was read.
-    may_be_reserved: bool,
-    reserved_read: usize,
-    word_read: usize,
-    line_start: Option<usize>,
-}
-
-impl Substitution {
-    fn new() -> Self {
-        Self {
-            count: 1,
-            delimiter: Vec::new(),
-            tabbed: false,
-            in_heredoc: false,
-            in_comment: false,
-            in_word: false,
-            in_case: false,
-            reading_delimiter: false,
-            dollar: false,
-            escaped: false,
-            may_be_reserved: true,
-            reserved_read: 0,
-            word_read: 0,
-            line_start: None,
-        }
-    }
-
-    fn read(mut self, lexer: &mut Lexer<'_>, text: &mut Vec<u8>) -> Scanned {
-        while self.count > 0 {
-            let joining = !self.in_comment && !self.escaped;
-            let c = lexer.get(joining).ok_or(Problem::Unparsable)?;
-            self.follow_heredoc(c, text);
-            if self.in_comment || self.in_heredoc {
-                text.push(c);
-                self.in_comment &= c != b'\n';
-                continue;
-            }
-            if std::mem::take(&mut self.escaped) {
-                text.push(c);
-                continue;
-            }
-            self.follow_word(c);
-            if matches!(c, b' ' | b'\t') && !self.reading_delimiter && self.reserved_read == 0 {
-                text.push(c);
-                continue;
-            }
-            self.follow_delimiter(c, text);
-            if self.operator(c, lexer, text) || self.reserved(c, text) {
-                continue;
-            }
-            if let Some(c) = self.less(c, lexer, text)? {
-                self.nested(c, lexer, text)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn follow_heredoc(&mut self, c: u8, text: &[u8]) {
-        let next_line = Some(text.len() + 1);
-        if c == b'\n' && self.reading_delimiter && !self.delimiter.is_empty() {
-            (self.reading_delimiter, self.in_heredoc, self.line_start) = (false, true, next_line);
-        } else if self.in_heredoc && (c == b'\n' || (c == b')' && self.count == 1)) {
-            let line = self.line_start.and_then(|start| text.get(start..)).unwrap_or_default();
-            let tabs = if self.tabbed { line.iter().take_while(|byte| **byte == b'\t').count() } else { 0 };
-            if line[tabs..] == self.delimiter {
-                (self.tabbed, self.in_heredoc, self.line_start) = (false, false, None);
-                self.delimiter.clear();
-            } else if c == b'\n' {
-                self.line_start = next_line;
-            }
-        }
-    }
-
-    fn follow_word(&mut self, c: u8) {
-        if is_break(c) {
-            self.in_word = false;
-        } else if self.in_word {
-            self.word_read += 1;
-        } else {
-            (self.in_word, self.word_read) = (true, 0);
-        }
-    }
-
-    fn follow_delimiter(&mut self, c: u8, text: &[u8]) {
-        if !self.reading_delimiter {
-            return;
-        }
-        match self.line_start {
-            None if !is_break(c) => self.line_start = Some(text.len()),
-            Some(start) if is_break(c) => {
-                if self.delimiter.is_empty() {
-                    self.delimiter = without_quotes(&text[start..]);
-                }
-                self.line_start = None;
-                if c == b'\n' {
-                    (self.in_heredoc, self.reading_delimiter) = (true, false);
-                    self.line_start = Some(text.len() + 1);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Reads an operator behind which a reserved word may stand.
-    fn operator(&mut self, c: u8, lexer: &mut Lexer<'_>, text: &mut Vec<u8>) -> bool {
-        if self.may_be_reserved || !matches!(c, b'(' | b')' | b'<' | b'>' | b';' | b'&' | b'|' | b'\n') {
-            return false;
-        }
-        let next = lexer.get(true);
-        let doubled = next == Some(c) && matches!(c, b'&' | b'|' | b';');
-        if !doubled {
-            lexer.unget();
-        }
-        if !doubled && !matches!(c, b'\n' | b'&' | b'|' | b';') {
-            return false;
-        }
-        text.push(c);
-        if doubled {
-            text.push(c);
-        }
-        (self.may_be_reserved, self.reserved_read) = (true, 0);
-        true
-    }
-
-    /// Reads a letter of what may be a reserved word.
-    fn reserved(&mut self, c: u8, text: &mut Vec<u8>) -> bool {
-        if !self.may_be_reserved {
-            return false;
-        }
-        let begins_comment = c == b'#' && (self.reserved_read == 0 || (self.in_word && self.word_read == 0));
-        let ends_do = matches!(c, b' ' | b'\t' | b'\n') && self.reserved_read == 2 && text.ends_with(b"do");
-        if c.is_ascii_lowercase() {
-            text.push(c);
-            self.reserved_read += 1;
-            return true;
-        }
-        if self.reserved_read == 4 && is_break(c) {
-            self.in_case = (self.in_case || text.ends_with(b"case")) && !text.ends_with(b"esac");
-            self.may_be_reserved = false;
-        } else if !begins_comment && !self.in_case && ends_do {
-            self.reserved_read = 0;
-        } else if !begins_comment && ((self.in_case && c != b'\n') || !is_break(c)) {
-            self.may_be_reserved = false;
-        }
-        false
-    }
-
-    /// Reads `<`, `<<` and `<<-`; gives back the character that is to be looked at next, if any.
-    fn less(&mut self, c: u8, lexer: &mut Lexer<'_>, text: &mut Vec<u8>) -> Result<Option<u8>, Problem> {
-        if c != b'<' {
-            // Upstream takes it for a comment within a word, too.
-            self.in_comment = c == b'#';
-            return Ok(Some(c));
-        }
-        text.push(c);
-        let next = lexer.get(true).ok_or(Problem::Unparsable)?;
-        if next != c {
-            return Ok(Some(next));
-        }
-        text.push(next);
-        let third = lexer.get(true).ok_or(Problem::Unparsable)?;
-        if third == b'-' {
-            text.push(third);
-            self.tabbed = true;
-        } else {
-            lexer.unget();
-        }
-        if third != b'<' {
-            (self.reading_delimiter, self.line_start) = (true, None);
-        }
-        Ok(None)
-    }
-
-    fn nested(&mut self, c: u8, lexer: &mut Lexer<'_>, text: &mut Vec<u8>) -> Scanned {
-        if !self.in_case {
-            match c {
-                b')' => self.count -= 1,
-                b'(' => self.count += 1,
-                _ => {}
-            }
-        }
-        text.push(c);
-        if self.count == 0 {
-            return Ok(());
-        }
-        self.escaped = c == b'\\';
-        let in_double = true;
-        match c {
-            b'"' | b'\'' | b'`' => {
-                let escapes = self.dollar && c == b'\'';
-                lexer.pair(text, Pair { escapes, in_double, ..Pair::quote(c) })?;
-            }
-            b'(' if self.dollar => {
-                if !self.in_case {
-                    self.count -= 1;
-                }
-                lexer.substitution(text)?;
-            }
-            b'{' if self.dollar => lexer.pair(text, Pair { in_double, ..Pair::braces() })?,
-            b'[' if self.dollar => lexer.pair(text, Pair { in_double, ..Pair::new(None, b'[', b']') })?,
-            _ => {}
-        }
-        self.dollar = c == b'$';
-        Ok(())
-    }
-}
-
-fn is_break(c: u8) -> bool {
-    matches!(c, b'(' | b')' | b'<' | b'>' | b';' | b'&' | b'|' | b' ' | b'\t' | b'\n')
-}
-
-fn without_quotes(text: &[u8]) -> Vec<u8> {
-    text.iter().copied().filter(|byte| !matches!(byte, b'\'' | b'"' | b'\\')).collect()
 }
