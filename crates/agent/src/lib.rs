@@ -4,6 +4,7 @@
 //! What must stay true: a scaffold sees a [`Problem`](swegym_core::Problem) and nothing of the answer; whatever
 //! a policy says is an observation or an [`ExitStatus`](swegym_core::ExitStatus), never an error of this crate.
 
+mod bash_split;
 mod clip;
 mod codeact;
 mod config;
@@ -17,6 +18,7 @@ mod stuck;
 mod tools;
 pub mod workflow;
 
+pub use bash_split::{SplitError, split_commands};
 pub use clip::truncate_observation;
 pub use codeact::CodeAct;
 pub use config::ScaffoldConfig;

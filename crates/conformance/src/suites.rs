@@ -1,6 +1,7 @@
 //! What ours must give for the records of each vector file.
 
 mod apply;
+mod bash_split;
 mod collect;
 mod directives;
 mod editor;
@@ -47,4 +48,5 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "editor", check: editor::check },
     Suite { name: "truncate", check: truncate::check },
     Suite { name: "moatless", check: moatless::check },
+    Suite { name: "bash_split", check: bash_split::check },
 ];

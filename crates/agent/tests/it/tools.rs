@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde_json::{Value, json};
+use swegym_agent::EditorVersion;
 use swegym_core::ToolCall;
 
 use crate::support::{Workplace, bash, edit, observations};
@@ -198,6 +199,31 @@ async fn edits_that_cannot_be_done_say_why() {
         assert!(seen.starts_with("ERROR: ") && seen.contains(expected), "{arguments}: {seen}");
     }
     assert_eq!(place.bytes("src/app.py"), b"def f():\n\treturn 1\n");
+}
+
+#[tokio::test]
+async fn the_editor_can_be_a_version_of_upstream() {
+    let mut place = Workplace::new();
+    place.config.editor = EditorVersion::Aci033;
+    let seen = place
+        .observe(vec![
+            bash("mkdir -p docs/.hidden && touch docs/a"),
+            place.edit("view", "docs", json!({})),
+            place.edit("str_replace", "noeol.txt", json!({"old_str": " newline ", "new_str": " end "})),
+            place.edit("undo_edit", "noeol.txt", json!({})),
+            place.edit("create", "missing/x.txt", json!({"file_text": "x"})),
+        ])
+        .await;
+    let docs = place.path("docs");
+    let listing = format!(
+        "Here's the files and directories up to 2 levels deep in {docs}, excluding hidden items:\n{docs}/\n{docs}/a\n\n\
+         1 hidden files/directories in this directory are excluded. You can use 'ls -la {docs}' to see them."
+    );
+    assert_eq!(seen[1], listing);
+    assert!(seen[2].contains("     1\tno\n     2\tend\nReview"), "{}", seen[2]);
+    assert!(seen[3].ends_with("     1\tno\n     2\tnewline"), "{}", seen[3]);
+    assert!(seen[4].starts_with("ERROR:\nRan into [Errno 2] No such file or directory"), "{}", seen[4]);
+    assert_eq!(place.bytes("noeol.txt"), b"no\nnewline");
 }
 
 #[tokio::test]

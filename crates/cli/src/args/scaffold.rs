@@ -1,6 +1,8 @@
 //! Flags about the program around the policy.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, ValueEnum};
+use swegym_agent::EditorVersion;
 
 /// Which scaffold, and its limits.
 #[derive(Debug, Args)]
@@ -17,6 +19,15 @@ pub(crate) struct ScaffoldArgs {
     /// Seconds after which a rollout ends
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+    /// Behaviour of the file editor: ours, or that of a version of openhands-aci
+    #[arg(long, default_value = EditorVersion::default().name(), value_name = "VERSION",
+        value_parser = PossibleValuesParser::new(EditorVersion::ALL.map(EditorVersion::name)).map(editor_version))]
+    pub(crate) editor_version: EditorVersion,
+}
+
+/// The version of this name, which the parser knows to be one.
+fn editor_version(name: String) -> EditorVersion {
+    EditorVersion::ALL.into_iter().find(|version| version.name() == name).unwrap_or_default()
 }
 
 /// A scaffold by name.

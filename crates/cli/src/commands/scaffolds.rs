@@ -19,6 +19,7 @@ pub(crate) fn scaffold(args: &ScaffoldArgs) -> ConfiguredScaffold {
         max_steps: args.max_steps,
         max_tokens: args.max_tokens,
         time_limit: Duration::from_secs(args.timeout),
+        editor: args.editor_version,
         ..ScaffoldConfig::default()
     };
     let settings = settings(&config);
@@ -45,6 +46,7 @@ fn settings(config: &ScaffoldConfig) -> toml::Table {
     let mut settings = toml::Table::from_iter([
         ("max_steps".to_owned(), number(config.max_steps as u64)),
         ("timeout".to_owned(), number(config.time_limit.as_secs())),
+        ("editor_version".to_owned(), config.editor.name().into()),
     ]);
     if let Some(tokens) = config.max_tokens {
         settings.insert("max_tokens".to_owned(), number(tokens));

@@ -77,10 +77,18 @@ fn a_snippet_shows_four_lines_around_the_edit() {
     assert_eq!(str_replace("a\nb\n", "a\n", "").unwrap().snippet(), "     1\tb\n");
 }
 
-/// Texts with every kind of line break, tabs and wide characters.
+/// Texts with every kind of line break, tabs, byte order marks and wide characters.
 fn texts() -> impl Strategy<Value = String> {
     proptest::collection::vec(
-        prop_oneof![Just("\n"), Just("\r\n"), Just("\r"), Just("\t"), Just("a"), Just("ä\u{1f600}")],
+        prop_oneof![
+            Just("\n"),
+            Just("\r\n"),
+            Just("\r"),
+            Just("\t"),
+            Just("\u{feff}"),
+            Just("a"),
+            Just("ä\u{1f600}")
+        ],
         0..30,
     )
     .prop_map(|parts| parts.concat())

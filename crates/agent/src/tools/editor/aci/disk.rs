@@ -141,7 +141,11 @@ pub(super) fn check_text_033(path: &str, bytes: &[u8]) -> Result<(), EditorError
         let message = "name 'unicode' is not defined".to_owned();
         return Err(EditorError::Raised { kind: "NameError", message });
     }
-    if (!is_utf8 || cut_off) && (sample.contains(&0) || sample.contains(&0xff)) {
+    let unprintable = share(sample, |byte| !matches!(byte, 8..=10 | 12 | 13 | b' '..=b'~'));
+    let low = share(sample, |byte| *byte < 0x7f);
+    let likely = (unprintable > 0.3 && low < 0.05) || (unprintable > 0.8 && low > 0.8);
+    let binary = likely || sample.contains(&0) || sample.contains(&0xff);
+    if binary && !sample.is_empty() && (!is_utf8 || cut_off) {
         let why = "File appears to be binary and this file type cannot be read or edited by this tool.";
         return Err(refused_033(path, why));
     }
