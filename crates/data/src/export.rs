@@ -1,5 +1,9 @@
 //! Exports of a run, for other tools. The same run gives the same bytes.
 
+mod text;
+
+pub use text::sft_text;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

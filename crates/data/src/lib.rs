@@ -19,7 +19,7 @@ mod validation;
 pub use atomic::{AtomicFile, digest_file, write_atomic};
 pub use error::{DataError, Difference};
 pub use event_log::{EventLog, read_events};
-pub use export::{Export, export_predictions, export_sft};
+pub use export::{Export, export_predictions, export_sft, sft_text};
 pub use instances::{load_instances, write_instances};
 pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predictions};
 pub use run_config::{RUN_SCHEMA_VERSION, RunConfig};
