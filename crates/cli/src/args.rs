@@ -13,7 +13,6 @@ use swegym_harness::Profile;
 pub(crate) use images::{BuildArgs, CheckArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use runs::{
     ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs, RunsShowArgs,
-    ToolFormatName,
 };
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
@@ -197,6 +196,18 @@ pub(crate) struct ModelArgs {
     /// Sampling temperature [default: the endpoint's]
     #[arg(long, requires = "model")]
     pub(crate) temperature: Option<f64>,
+    /// How calls of tools are sent: as calls, or as text for models that were not trained to make them otherwise
+    #[arg(long, value_enum, default_value_t = ToolFormat::Native, value_name = "FORM")]
+    pub(crate) tool_format: ToolFormat,
+}
+
+/// How calls of tools are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ToolFormat {
+    /// As calls, which the endpoint must know about.
+    Native,
+    /// As text: tools in the system prompt, calls between tags, results as messages of the user.
+    Text,
 }
 
 /// Policies that need no model.

@@ -3,4 +3,5 @@
 mod patch;
 mod rollout;
 mod support;
+mod text_calls;
 mod tools;

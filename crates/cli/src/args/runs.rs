@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Format;
+use super::{Format, ToolFormat};
 
 /// What to do with runs.
 #[derive(Debug, Subcommand)]
@@ -76,8 +76,8 @@ pub(crate) struct RunsExportArgs {
     #[arg(long, conflicts_with = "only_resolved")]
     pub(crate) all: bool,
     /// For `sft`: how calls of tools are written
-    #[arg(long, value_enum, default_value_t = ToolFormatName::Native)]
-    pub(crate) tool_format: ToolFormatName,
+    #[arg(long, value_enum, default_value_t = ToolFormat::Native)]
+    pub(crate) tool_format: ToolFormat,
     /// Export this instance alone (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,
@@ -97,13 +97,6 @@ pub(crate) enum ExportName {
     Sft,
     /// Patches, a row each
     Predictions,
-}
-
-/// How calls of tools are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ToolFormatName {
-    /// As `tool_calls`, with `tools` beside the messages
-    Native,
 }
 
 /// Flags of `runs import`.

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use swegym_core::fncall::TextFormat;
 use swegym_core::{Instance, TestCommand};
 use swegym_environment::{EnvironmentSpec, Specs};
 use swegym_harness::test_command;
-use swegym_model::{ChatClient, ChatPolicy, ClientConfig, GoldPolicy, GoldTask, NoopPolicy, Script, Secret};
+use swegym_model::{
+    ChatClient, ChatPolicy, ClientConfig, GoldPolicy, GoldTask, NoopPolicy, Script, Secret, TextTools,
+};
 use swegym_runner::PolicyFactory;
 
-use crate::args::{BuiltinPolicy, ModelArgs};
+use crate::args::{BuiltinPolicy, ModelArgs, ToolFormat};
 use crate::settings::{API_KEY, BASE_URL, variable};
 
 /// A policy by name: what makes one for each rollout, and what of it belongs into `run.toml`.
@@ -22,7 +25,38 @@ pub(crate) struct NamedPolicy {
     pub(crate) settings: toml::Table,
 }
 
-/// A built-in policy.
+impl NamedPolicy {
+    /// The policy with its calls in this form.
+    fn with_tool_format(self, tool_format: ToolFormat) -> Self {
+        if tool_format == ToolFormat::Native {
+            return self;
+        }
+        let Self { name, factory, mut settings } = self;
+        let format = Arc::new(TextFormat::default());
+        let factory: PolicyFactory = Arc::new(move |instance, sample| {
+            Ok(Box::new(TextTools::new(factory(instance, sample)?, Arc::clone(&format))))
+        });
+        settings.insert("tool_format".to_owned(), "text".into());
+        Self { name, factory, settings }
+    }
+}
+
+/// A built-in policy. Of these only a script can answer in text.
+pub(crate) fn builtin_with(
+    policy: BuiltinPolicy,
+    script: Option<&Path>,
+    specs: &Specs,
+    tool_format: ToolFormat,
+) -> anyhow::Result<NamedPolicy> {
+    let answers_in_text = policy == BuiltinPolicy::Scripted;
+    ensure!(
+        answers_in_text || tool_format == ToolFormat::Native,
+        "send calls as text: `--tool-format text` is for a model or a script"
+    );
+    Ok(builtin(policy, script, specs)?.with_tool_format(tool_format))
+}
+
+/// A built-in policy with its calls as calls.
 pub(crate) fn builtin(
     policy: BuiltinPolicy,
     script: Option<&Path>,
@@ -83,5 +117,6 @@ pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Option<NamedPolicy>> {
     }
     let client = Arc::new(ChatClient::new(config)?);
     let factory: PolicyFactory = Arc::new(move |_, _| Ok(Box::new(ChatPolicy::new(Arc::clone(&client)))));
-    Ok(Some(NamedPolicy { name: model.clone(), factory, settings }))
+    let policy = NamedPolicy { name: model.clone(), factory, settings };
+    Ok(Some(policy.with_tool_format(args.tool_format)))
 }

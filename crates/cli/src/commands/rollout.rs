@@ -21,7 +21,10 @@ use crate::printer::Printer;
 pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let inputs = inputs::load(&args.set)?;
     let policy = match args.policy {
-        Some(builtin) => policies::builtin(builtin, args.script.as_deref(), &inputs.specs)?,
+        Some(builtin) => {
+            let (script, tool_format) = (args.script.as_deref(), args.model.tool_format);
+            policies::builtin_with(builtin, script, &inputs.specs, tool_format)?
+        }
         None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
     };
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));

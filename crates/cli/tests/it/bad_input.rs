@@ -176,3 +176,16 @@ fn only_a_run_can_be_graded_anew() {
         ran.stderr
     );
 }
+
+#[test]
+fn only_what_writes_text_can_write_calls_as_text() {
+    let place = Place::new();
+    place.write("tasks.jsonl", row().to_string());
+    place.write("specs.json", r#"{"o/n": {"1": {"python": "3", "test_cmd": "true"}}}"#);
+    std::fs::create_dir_all(place.path("repos")).unwrap();
+    let set = ["rollout", "-i", "tasks.jsonl", "--repos", "repos", "--specs", "specs.json", "-o", "out"];
+    let ran = place.run(&[&set[..], &["--policy", "gold", "--tool-format", "text"]].concat());
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("`--tool-format text` is for a model or a script"), "{}", ran.stderr);
+    assert!(!place.path("out").exists(), "nothing may be written");
+}

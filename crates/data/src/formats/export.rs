@@ -63,7 +63,7 @@ impl ExportFormat {
             Self::OpenHands => Box::new(OpenHands::create(path)?),
             Self::Mini => Box::new(Mini::create(path)?),
             Self::Atif => Box::new(Atif::create(path)),
-            Self::Sft(ToolFormat::Native) => Box::new(Sft::create(path)?),
+            Self::Sft(form) => Box::new(Sft::create(path, form)?),
             Self::Predictions => Box::new(Predictions::create(path.to_owned())?),
         })
     }

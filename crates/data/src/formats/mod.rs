@@ -16,6 +16,7 @@ mod predictions;
 mod rollout;
 mod sft;
 mod swe_agent;
+mod text;
 
 pub use export::{Export, ExportFormat, ExportOptions, export_predictions, export_runs, export_sft};
 pub use import::{ImportFormat, Imports, import_rollouts};

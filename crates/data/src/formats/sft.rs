@@ -1,5 +1,6 @@
 //! Conversations for fine-tuning, one a line, in the form of chat completions.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use super::conversations::conversations;
 use super::export::{Export, Writer};
 use super::files::Lines;
 use super::rollout::Rollout;
+use super::text::sft_text;
 use crate::DataError;
 
 /// How calls of tools are written.
@@ -18,12 +20,15 @@ pub enum ToolFormat {
     /// As `tool_calls`, with `tools` beside the messages.
     #[default]
     Native,
+    /// In the text of the messages, one call a message, as SWE-Gym trained.
+    Text,
 }
 
 #[derive(Serialize)]
 struct Row<'a> {
-    messages: Vec<&'a Message>,
-    tools: Vec<Tool<'a>>,
+    messages: Vec<Cow<'a, Message>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tools: Option<Vec<Tool<'a>>>,
     instance_id: &'a InstanceId,
     sample: u32,
     model: &'a str,
@@ -34,11 +39,14 @@ struct Row<'a> {
 }
 
 /// Writes one file for all rollouts and samples.
-pub(crate) struct Sft(Lines);
+pub(crate) struct Sft {
+    lines: Lines,
+    form: ToolFormat,
+}
 
 impl Sft {
-    pub(crate) fn create(path: &Path) -> Result<Self, DataError> {
-        Lines::create(path).map(Self)
+    pub(crate) fn create(path: &Path, form: ToolFormat) -> Result<Self, DataError> {
+        Ok(Self { lines: Lines::create(path)?, form })
     }
 }
 
@@ -49,26 +57,46 @@ impl Writer for Sft {
         };
         let all = conversations(trajectory);
         let several = all.len() > 1;
+        let mut written = false;
         for (number, messages) in all.into_iter().enumerate() {
-            self.0.row(&row(rollout, trajectory, messages, several.then_some(number)))?;
+            let Some(messages) = written_as(self.form, trajectory, messages) else { continue };
+            let tools = (self.form == ToolFormat::Native).then(|| tools(&trajectory.tools));
+            self.lines.row(&row(rollout, messages, tools, several.then_some(number)))?;
+            written = true;
         }
-        Ok(true)
+        Ok(written)
     }
 
     fn finish(self: Box<Self>) -> Result<Vec<Export>, DataError> {
-        Ok(vec![self.0.commit()?])
+        Ok(vec![self.lines.commit()?])
+    }
+}
+
+/// A conversation in a form; none where it has no such form.
+fn written_as<'a>(
+    form: ToolFormat,
+    trajectory: &Trajectory,
+    messages: Vec<&'a Message>,
+) -> Option<Vec<Cow<'a, Message>>> {
+    match form {
+        ToolFormat::Native => Some(messages.into_iter().map(Cow::Borrowed).collect()),
+        ToolFormat::Text => {
+            let messages: Vec<Message> = messages.into_iter().cloned().collect();
+            let text = sft_text(trajectory, &messages, None).ok()?;
+            Some(text.into_iter().map(Cow::Owned).collect())
+        }
     }
 }
 
 fn row<'a>(
     rollout: &'a Rollout,
-    trajectory: &'a Trajectory,
-    messages: Vec<&'a Message>,
+    messages: Vec<Cow<'a, Message>>,
+    tools: Option<Vec<Tool<'a>>>,
     conversation: Option<usize>,
 ) -> Row<'a> {
     Row {
         messages,
-        tools: tools(&trajectory.tools),
+        tools,
         instance_id: &rollout.record.key.instance_id,
         sample: rollout.sample,
         model: &rollout.record.policy,

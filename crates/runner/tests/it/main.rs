@@ -10,5 +10,6 @@
 mod endpoint;
 mod infrastructure;
 mod resume;
+mod text_calls;
 mod toy;
 mod verdicts;

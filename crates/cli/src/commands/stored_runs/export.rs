@@ -6,29 +6,30 @@ use anyhow::{Context, ensure};
 use swegym_core::InstanceId;
 use swegym_data::{ExportFormat, ExportOptions, RunView, ToolFormat, export_runs};
 
-use crate::args::{ExportName, RunsExportArgs, ToolFormatName};
+use crate::args::{self, ExportName, RunsExportArgs};
 use crate::exit::Exit;
 use crate::printer::Printer;
 
 /// Runs the command.
-pub(super) fn run(args: RunsExportArgs, printer: &Printer) -> anyhow::Result<Exit> {
-    let tool_format = match args.tool_format {
-        ToolFormatName::Native => ToolFormat::Native,
+pub(super) fn run(flags: RunsExportArgs, printer: &Printer) -> anyhow::Result<Exit> {
+    let tool_format = match flags.tool_format {
+        args::ToolFormat::Native => ToolFormat::Native,
+        args::ToolFormat::Text => ToolFormat::Text,
     };
-    let format = match args.format {
+    let format = match flags.format {
         ExportName::OpenHands => ExportFormat::OpenHands,
         ExportName::Mini => ExportFormat::Mini,
         ExportName::Atif => ExportFormat::Atif,
         ExportName::Sft => ExportFormat::Sft(tool_format),
         ExportName::Predictions => ExportFormat::Predictions,
     };
-    let runs = args.runs.iter().map(|path| RunView::open(path)).collect::<Result<Vec<_>, _>>()?;
-    let only = args.only.iter().map(|id| InstanceId::new(id.as_str())).collect::<Result<Vec<_>, _>>();
+    let runs = flags.runs.iter().map(|path| RunView::open(path)).collect::<Result<Vec<_>, _>>()?;
+    let only = flags.only.iter().map(|id| InstanceId::new(id.as_str())).collect::<Result<Vec<_>, _>>();
     let options = ExportOptions {
-        only_resolved: args.only_resolved || (args.format == ExportName::Sft && !args.all),
+        only_resolved: flags.only_resolved || (flags.format == ExportName::Sft && !flags.all),
         only: only.context("read `--only`")?,
     };
-    let path = match args.output {
+    let path = match flags.output {
         Some(path) => path,
         None => default_path(&runs, format)?,
     };
