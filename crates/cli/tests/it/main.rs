@@ -12,4 +12,5 @@ mod foreign_images;
 mod images;
 mod machine;
 mod pipeline;
+mod stored_runs;
 mod support;

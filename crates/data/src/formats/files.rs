@@ -24,7 +24,7 @@ pub(crate) struct Lines {
 
 enum Packed {
     Plain(AtomicFile),
-    Gzip(GzEncoder<AtomicFile>),
+    Gzip(Box<GzEncoder<AtomicFile>>),
 }
 
 impl Write for Packed {
@@ -48,7 +48,7 @@ impl Lines {
         make_parent(path)?;
         let plain = AtomicFile::create(path)?;
         let file = match path.extension().is_some_and(|extension| extension == "gz") {
-            true => Packed::Gzip(GzEncoder::new(plain, Compression::default())),
+            true => Packed::Gzip(Box::new(GzEncoder::new(plain, Compression::default()))),
             false => Packed::Plain(plain),
         };
         Ok(Self { file, path: path.to_owned(), rows: 0, not_utf8: 0 })

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail};
 use swegym_core::InstanceId;
 use swegym_data::{ExportFormat, ExportOptions, RunView, ToolFormat, export_runs};
 
@@ -51,8 +51,10 @@ pub(super) fn run(flags: RunsExportArgs, printer: &Printer) -> anyhow::Result<Ex
 }
 
 fn default_path(runs: &[RunView], format: ExportFormat) -> anyhow::Result<PathBuf> {
-    ensure!(runs.len() == 1, "choose where several runs go: give `-o`");
-    let exports = runs.iter().map(|run| run.path().join("exports")).collect::<PathBuf>();
+    let [run] = runs else {
+        bail!("choose where several runs go: give `-o`");
+    };
+    let exports = run.path().join("exports");
     Ok(match format.default_name() {
         "" => exports,
         name => exports.join(name),

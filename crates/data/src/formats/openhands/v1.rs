@@ -5,6 +5,9 @@ use swegym_core::{CompletionTokens, Message, Role, StepTokens, Trajectory};
 
 use crate::formats::chat;
 
+/// What stands before the text of an observation that is an error.
+const ERROR_HEADER: &str = "[An error occurred during execution.]\n";
+
 /// Appends the messages of a history.
 pub(super) fn read(events: &[&Value], trajectory: &mut Trajectory) -> Result<(), String> {
     let mut reader = Reader { trajectory, last_response: None, ids: Vec::new() };
@@ -26,16 +29,13 @@ impl Reader<'_> {
     fn event(&mut self, event: &Value) -> Result<(), String> {
         match event.get("kind").and_then(Value::as_str) {
             Some("SystemPromptEvent") => {
-                let prompt = event.get("system_prompt");
-                let text = prompt
-                    .and_then(|prompt| chat::string(prompt, "text"))
-                    .unwrap_or_else(|| chat::text(prompt));
+                let text = joined(event, &["system_prompt", "dynamic_context"]);
                 self.trajectory.messages.push(Message::text(Role::System, text));
                 self.trajectory.tools = chat::tool_specs(event.get("tools"));
             }
             Some("MessageEvent") => self.message(event)?,
             Some("ActionEvent") => self.action(event)?,
-            Some("ObservationEvent") => self.result(event, observation(event.get("observation"))),
+            Some("ObservationEvent") => self.result(event, observation(event)),
             Some("AgentErrorEvent") => self.result(event, chat::text(event.get("error"))),
             Some("UserRejectObservation") => self.result(event, chat::text(event.get("rejection_reason"))),
             Some("TokenEvent") => self.tokens(event),
@@ -47,7 +47,11 @@ impl Reader<'_> {
 
     fn message(&mut self, event: &Value) -> Result<(), String> {
         let message = event.get("llm_message").ok_or("field `llm_message`: is missing")?;
-        let message = chat::message(message)?;
+        let mut message = chat::message(message)?;
+        let extended = joined(event, &["extended_content"]);
+        if !extended.is_empty() {
+            message.content = [message.content, extended].join("\n");
+        }
         self.last_response = None;
         match message.role {
             Role::Assistant => self.answer(message),
@@ -116,9 +120,23 @@ fn token_ids(list: Option<&Value>) -> Option<Vec<u32>> {
     list?.as_array()?.iter().map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok())).collect()
 }
 
-/// Text of an observation, whose fields depend on the tool.
-fn observation(value: Option<&Value>) -> String {
-    let field = |name: &str| value.and_then(|value| value.get(name)).map(|part| chat::text(Some(part)));
-    let texts = ["content", "output", "error"].into_iter().filter_map(field);
-    texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default()
+/// What the model was shown of an observation: its content (in earlier versions, a field that depends on the tool), and
+/// what the agent's context adds.
+fn observation(event: &Value) -> String {
+    let of_tool = event.get("observation").unwrap_or(&Value::Null);
+    let texts = ["content", "output", "error"].map(|name| joined(of_tool, &[name]));
+    let content = texts.into_iter().find(|text| !text.is_empty()).unwrap_or_default();
+    let is_error = of_tool.get("is_error").and_then(Value::as_bool).unwrap_or_default();
+    let header = if is_error { ERROR_HEADER } else { "" };
+    let parts = [header.to_owned(), content, joined(event, &["extended_content"])];
+    parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// Texts of fields, one below the other; each is a string, a part of a content or a list of parts.
+fn joined(value: &Value, fields: &[&str]) -> String {
+    let texts = fields.iter().filter_map(|field| value.get(field)).map(|field| match field {
+        Value::Object(part) => chat::text(part.get("text")),
+        content => chat::text(Some(content)),
+    });
+    texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
 }

@@ -167,7 +167,8 @@ fn version_1_of_openhands_is_read_by_kind() {
         {"kind": "ActionEvent", "source": "agent", "thought": [], "tool_name": "terminal", "tool_call_id": "c2",
             "tool_call": call("c2"), "llm_response_id": "r1"},
         {"kind": "ObservationEvent", "tool_name": "terminal", "tool_call_id": "c1", "action_id": "x",
-            "observation": {"kind": "TerminalObservation", "content": text("out")}},
+            "extended_content": text("a rule"),
+            "observation": {"kind": "TerminalObservation", "content": text("out"), "is_error": true}},
         {"kind": "AgentErrorEvent", "tool_name": "terminal", "tool_call_id": "c2", "error": "bad"},
         {"kind": "TokenEvent", "source": "agent", "prompt_token_ids": [1, 2], "response_token_ids": [3]},
         {"kind": "ConversationStateUpdateEvent", "key": "k", "value": null},
@@ -181,7 +182,7 @@ fn version_1_of_openhands_is_read_by_kind() {
         "system:Sys",
         "user:Go",
         &format!("assistant:Hm.[terminal {arguments}#c1][terminal {arguments}#c2]"),
-        "tool:out<terminal c1>",
+        "tool:[An error occurred during execution.]\n\nout\na rule<terminal c1>",
         "tool:bad<terminal c2>",
         "assistant:[finish {}#c3]",
     ];

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::slice::from_ref;
 
 use serde_json::Value;
-use swegym_core::{ExitStatus, Message, Role};
+use swegym_core::{ExitStatus, Message, Role, Trajectory};
 
 use super::toy::{PATCH, commit, commit_failed, first, import, json_lines, open, trajectory};
 use crate::{ExportFormat, ExportOptions, ImportFormat, RunView, ToolFormat, export_runs};
@@ -83,6 +83,10 @@ fn mini_comes_back_whole() {
     assert_eq!((imports.rollouts, errors), (ENDS.len() + 1, Vec::new()), "those of sample 1 are among them");
     let back = RunView::open(&back).unwrap();
     assert_same(&back, <[Message]>::to_vec);
+    let raw =
+        |trajectory: &Trajectory| trajectory.steps.iter().map(|step| step.raw.clone()).collect::<Vec<_>>();
+    let finished = trajectory("o__n-finished", ExitStatus::Finished);
+    assert_eq!(raw(&first(&back, "o__n-finished").trajectory), raw(&finished), "also as the model wrote it");
     let preds: Value = serde_json::from_slice(&fs::read(to.join("preds.json")).unwrap()).unwrap();
     assert_eq!(preds.as_object().unwrap().len(), ENDS.len() + 1, "the one that failed is among them");
     assert_eq!(preds["o__n-finished"]["model_patch"], PATCH);

@@ -70,6 +70,8 @@ pub(super) fn trajectory(id: &str, exit_status: ExitStatus) -> Trajectory {
     answer(&mut trajectory, Message::calling("", vec![broken.clone()]), None);
     let error = "the arguments are no JSON\n[Error occurred in processing last action]";
     trajectory.messages.push(Message::tool_result(&broken, error));
+    let written = Message::text(Role::Assistant, "<function=execute_bash>\n<parameter=command>");
+    trajectory.steps[2].raw = Some(Box::new(written));
     let unknown = call("c4", "browse", r#"{"url": 1.50, "n": 123456789012345678901234567890}"#);
     answer(&mut trajectory, Message::calling("Odd.", vec![unknown.clone()]), None);
     trajectory.messages.push(Message::tool_result(&unknown, "there is no tool `browse`"));

@@ -1,0 +1,92 @@
+//! Runs on disk: listed, shown, exported and imported.
+
+use serde_json::{Value, json};
+
+use crate::support::Place;
+
+/// A row of OpenHands with one answer, resolved or not.
+fn row(id: &str, resolved: bool) -> String {
+    let call = json!({"id": "c1", "type": "function", "function": {"name": "execute_bash", "arguments": "{\"command\":\"ls\"}"}});
+    let messages = json!([
+        {"role": "system", "content": "You are an agent."},
+        {"role": "user", "content": "Mend it."},
+        {"role": "assistant", "content": "Look.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "name": "execute_bash", "content": "\u{1b}[2Jout"},
+        {"role": "assistant", "content": "Done."},
+    ]);
+    let row = json!({
+        "instance_id": id, "test_result": {"git_patch": "diff --git a/x b/x\n"}, "history": null,
+        "metadata": {"agent_class": "CodeActAgent", "llm_config": {"model": "owner/m"}},
+        "raw_completions": {"messages": messages, "tools": null}, "report": {"resolved": resolved},
+    });
+    format!("{row}\n")
+}
+
+/// A run of three rollouts, one of them resolved.
+fn imported() -> Place {
+    let place = Place::new();
+    let rows = [row("o__n-1", true), row("o__n-1", false), "not a row\n".to_owned(), row("o__n-2", false)];
+    place.write("output.jsonl", rows.concat());
+    let ran = place.run(&["runs", "import", "output.jsonl", "-o", "runs/a"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "runs/a\t3\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`output.jsonl`: line 3: not valid JSON"), "{}", ran.stderr);
+    place
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn imported_rollouts_are_listed_and_shown() {
+    let place = imported();
+    let list = place.run(&["runs", "list"]);
+    let words: Vec<&str> = list.stdout.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(words, ["runs/a", "owner/m", "3", "1", "0"], "{}", list.stdout);
+    let list = json_lines(&place.run(&["runs", "list", "runs/a", "--format", "json"]).stdout);
+    assert_eq!((&list[0]["rollouts"], &list[0]["resolved"]), (&json!(3), &json!(1)));
+    let shown = json_lines(&place.run(&["runs", "show", "runs/a", "--format", "json"]).stdout);
+    let shown: Vec<_> =
+        shown.iter().map(|record| (record["instance_id"].as_str().unwrap(), &record["sample"])).collect();
+    assert_eq!(shown, [("o__n-1", &json!(0)), ("o__n-1", &json!(1)), ("o__n-2", &json!(0))]);
+    let text = place.run(&["runs", "show", "runs/a", "o__n-1", "--sample", "1"]).stdout;
+    for part in
+        ["=== user\nMend it.", "--> execute_bash {\"command\":\"ls\"}", "\u{fffd}[2Jout", "not resolved"]
+    {
+        assert!(text.contains(part), "{part} is missing: {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "a terminal is not told what to do");
+    let ran = place.run(&["runs", "show", "runs/a", "o__n-3"]);
+    assert_eq!((ran.code, ran.stderr.contains("`o__n-3/0`")), (Some(1), true), "{}", ran.stderr);
+}
+
+#[test]
+fn exports_go_where_they_are_sent_and_say_so() {
+    let place = imported();
+    let ran = place.run(&["runs", "export", "runs/a", "--format", "sft"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "runs/a/exports/sft.jsonl\t1\n"), "{}", ran.stderr);
+    let ran = place.run(&["runs", "export", "runs/a", "--format", "sft", "--all", "-o", "out/all.jsonl"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "out/all.jsonl\t3\n"), "{}", ran.stderr);
+    let ran =
+        place.run(&["runs", "export", "runs/a", "--format", "atif", "--only", "o__n-2", "-o", "out/atif"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "out/atif\t1\n"), "{}", ran.stderr);
+    assert!(place.path("out/atif/o__n-2/0/trajectory.json").is_file());
+    let ran =
+        place.run(&["runs", "export", "runs/a", "--format", "openhands", "--only-resolved", "-o", "out/oh"]);
+    let expected = "out/oh/output.jsonl\t1\nout/oh/output.with_completions.jsonl.gz\t1\n";
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), expected), "{}", ran.stderr);
+    let ran = place.run(&["runs", "import", "out/oh", "-o", "runs/again"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "runs/again\t1\n"), "{}", ran.stderr);
+    let ran = place.run(&["runs", "export", "runs/a", "runs/again", "--format", "mini"]);
+    assert_eq!((ran.code, ran.stderr.contains("give `-o`")), (Some(1), true), "{}", ran.stderr);
+}
+
+#[test]
+fn an_import_of_nothing_fails_and_leaves_nothing() {
+    let place = Place::new();
+    place.write("output.jsonl", "{}\n[]\n");
+    let ran = place.run(&["runs", "import", "output.jsonl", "-o", "run"]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("line 1: field `instance_id`: must be a string"), "{}", ran.stderr);
+    assert!(!place.path("run").exists());
+}
