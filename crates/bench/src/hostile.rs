@@ -1,4 +1,4 @@
-//! 50 MB of what is hard on each parser of untrusted text but those of logs: patches, rows, reports.
+//! Much of what is hard on each parser of untrusted text but those of logs: patches, rows, reports.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -8,8 +8,6 @@ use serde_json::{Map, Value, json};
 use swegym_core::diff;
 use swegym_data::{load_instances, load_predictions};
 use swegym_harness::{Profile, RunInstance, RunPrediction, RunReportInput, reset_files, run_report};
-
-const BYTES: usize = 50_000_000;
 
 /// Each is repeated.
 const PATCHES: [&str; 12] = [
@@ -43,33 +41,33 @@ const READERS: [(&str, Reader); 8] = [
 ];
 
 /// Prints one line: the seconds of the worst input, for each reader.
-pub(crate) fn run() -> anyhow::Result<()> {
+pub(crate) fn run(bytes: usize) -> anyhow::Result<()> {
     let mut worst = Map::new();
     let mut add = |name: &str, seconds: f64| {
         let before = worst.get(name).and_then(Value::as_f64).unwrap_or_default();
         worst.insert(name.to_owned(), json!(before.max(seconds)));
     };
     for unit in PATCHES {
-        let patch = unit.repeat(BYTES / unit.len()).into_bytes();
+        let patch = unit.repeat(bytes / unit.len()).into_bytes();
         for (name, read) in READERS {
             add(name, seconds(|| read(&patch)));
         }
     }
     let folder = tempfile::tempdir()?;
-    for (number, rows) in rows().iter().enumerate() {
+    for (number, rows) in rows(bytes).iter().enumerate() {
         let path = folder.path().join(format!("{number}.jsonl"));
         std::fs::write(&path, rows)?;
         add("load_instances", seconds(|| drop(black_box(load_instances(Path::new(&path))))));
         add("load_predictions", seconds(|| drop(black_box(load_predictions(Path::new(&path))))));
     }
     for report in [
-        r#"{"x__x-1": {"resolved": true}}"#.to_owned() + &" ".repeat(BYTES),
-        nested(),
-        "\"\\u0041".repeat(BYTES / 7),
+        r#"{"x__x-1": {"resolved": true}}"#.to_owned() + &" ".repeat(bytes),
+        nested(bytes),
+        "\"\\u0041".repeat(bytes / 7),
     ] {
         add("run_report", seconds(|| one_report(&report)));
     }
-    println!("{}", json!({ "bench": "hostile", "bytes": BYTES, "max_seconds": worst }));
+    println!("{}", json!({ "bench": "hostile", "bytes": bytes, "max_seconds": worst }));
     Ok(())
 }
 
@@ -79,12 +77,12 @@ fn seconds(work: impl FnOnce()) -> f64 {
     begin.elapsed().as_secs_f64()
 }
 
-fn nested() -> String {
-    "[".repeat(BYTES)
+fn nested(bytes: usize) -> String {
+    "[".repeat(bytes)
 }
 
 /// Files of rows: one long text, many tests in one row, many rows, many columns, and nothing that is a row.
-fn rows() -> Vec<String> {
+fn rows(bytes: usize) -> Vec<String> {
     let row = |id: usize, statement: &str, tests: &str| {
         json!({
             "repo": "x/x", "instance_id": format!("x__x-{id}"), "base_commit": "0".repeat(40), "version": "1",
@@ -94,16 +92,16 @@ fn rows() -> Vec<String> {
         .to_string()
     };
     let one = row(1, "", "[\"a\"]");
-    let tests = format!("[{}\"a\"]", "\"a::b\",".repeat(BYTES / 16));
-    let columns: String = (0..BYTES / 16).map(|number| format!(",\"c{number}\":0")).collect();
+    let tests = format!("[{}\"a\"]", "\"a::b\",".repeat(bytes / 16));
+    let columns: String = (0..bytes / 16).map(|number| format!(",\"c{number}\":0")).collect();
     vec![
-        row(1, &"\u{1}x".repeat(BYTES / 8), "[\"a\"]"),
+        row(1, &"\u{1}x".repeat(bytes / 8), "[\"a\"]"),
         row(1, "", &tests),
-        row(1, "", &"[".repeat(BYTES)),
-        (0..BYTES / one.len()).map(|id| row(id, "", "[\"a\"]") + "\n").collect(),
+        row(1, "", &"[".repeat(bytes)),
+        (0..bytes / one.len()).map(|id| row(id, "", "[\"a\"]") + "\n").collect(),
         format!("{}{columns}}}", one.trim_end_matches('}')),
-        nested(),
-        "\n".repeat(BYTES),
+        nested(bytes),
+        "\n".repeat(bytes),
     ]
 }
 

@@ -72,8 +72,12 @@ enum Bench {
         #[arg(long, default_value_t = 100)]
         rounds: usize,
     },
-    /// Read 50 MB of patches, rows and reports that are hard on their parsers; `logs --hostile` has those of logs
-    Hostile,
+    /// Read much of patches, rows and reports that are hard on their parsers; `logs --hostile` has those of logs
+    Hostile {
+        /// Bytes of each input
+        #[arg(long, default_value_t = 50_000_000)]
+        bytes: usize,
+    },
     /// Parse logs with each parser
     Logs {
         /// Rounds of each parser over a log of 20 MB
@@ -107,7 +111,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
         Bench::Harness { rounds } => harness::run(rounds)?,
-        Bench::Hostile => hostile::run()?,
+        Bench::Hostile { bytes } => hostile::run(bytes)?,
         Bench::Logs { rounds, hostile } => logs::run(rounds, hostile),
         Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,

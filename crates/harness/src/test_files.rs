@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use swegym_core::diff::is_test_path;
 use swegym_core::{Finding, Instance, Patch};
-use swegym_sandbox::{ExecRequest, ExecStatus, Sandbox, SandboxError};
+use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, Sandbox, SandboxError};
 
 use crate::findings::{RUNNER_CONFIG_CHANGED, TEST_FILES_CHANGED, finding_of};
 use crate::git::{TESTBED, command, git, said};
@@ -128,12 +128,13 @@ impl<'a> TestFiles<'a> {
         sources.extend(files.iter().cloned());
         sources.retain(|path| path.ends_with(b".py"));
         sources.extend(folders.iter().flat_map(|folder| conftests_above(folder)));
-        const GREP: [&str; 6] = ["xargs", "-0", "grep", "-lZsE", "xfail|expectedFailure", "--"];
-        let grep = command(&["sh", "-c", "\"$@\" || true", "sh"]);
-        let grep =
-            ExecRequest { argv: [grep.argv.clone(), GREP.map(str::to_owned).to_vec()].concat(), ..grep };
-        let found =
-            run(sandbox, ("test_files", "search the tests"), &grep.with_stdin(with_nuls(&sources))).await?;
+        let grep = over(&["grep", "-lZsE", "xfail|expectedFailure", "--"], &sources);
+        // Some of the files are not there, and often none has the word: both are exit codes of their own.
+        let found = sandbox.exec(&grep).await.map_err(Blocked::Sandbox)?;
+        let found = match found.exit_code() {
+            Some(_) if found.stdout.dropped == 0 => found.stdout.head,
+            _ => return Err(step(("test_files", "search the tests"), &found)),
+        };
         let found: Paths = nul_separated(&found).map(<[u8]>::to_vec).collect();
         let beside: Paths = found.iter().map(|path| folder_of(path).to_vec()).collect();
         let may = |folder: &&Vec<u8>| {
@@ -150,12 +151,11 @@ impl<'a> TestFiles<'a> {
         if !in_the_way.is_empty() {
             const UNLINK: &str =
                 r#"for path; do [ -L "$path" ] || [ ! -d "$path" ] && rm -f -- "$path"; done; true"#;
-            let unlink =
-                command(&["xargs", "-0", "sh", "-c", UNLINK, "sh"]).with_stdin(with_nuls(&in_the_way));
+            let unlink = over(&["sh", "-c", UNLINK, "sh"], &in_the_way);
             run(sandbox, ("test_files", "remove what stands for folders of tests"), &unlink).await?;
         }
         if !paths.is_empty() {
-            let remove = command(&["xargs", "-0", "rm", "-rf", "--"]).with_stdin(with_nuls(paths));
+            let remove = over(&["rm", "-rf", "--"], paths);
             run(sandbox, ("test_files", "remove changed test files"), &remove).await?;
         }
         let in_base: Paths = paths.intersection(&self.base).cloned().collect();
@@ -278,14 +278,29 @@ fn parents(path: &[u8]) -> Vec<Vec<u8>> {
 /// What a command prints when it succeeds; `(kind, step)` say what it is for when it does not.
 async fn run(
     sandbox: &dyn Sandbox,
-    (kind, step): (&'static str, &'static str),
+    what: (&'static str, &'static str),
     request: &ExecRequest,
 ) -> Result<Vec<u8>, Blocked> {
     let output = sandbox.exec(request).await.map_err(Blocked::Sandbox)?;
     if output.success() && output.stdout.dropped == 0 {
         return Ok(output.stdout.head);
     }
-    Err(Blocked::Step { kind: kind_of(output.status).unwrap_or(kind), step, said: said(&output) })
+    Err(step(what, &output))
+}
+
+fn step((kind, step): (&'static str, &'static str), output: &ExecOutput) -> Blocked {
+    Blocked::Step { kind: kind_of(output.status).unwrap_or(kind), step, said: said(output) }
+}
+
+/// A command with these paths behind it: as arguments where they are few, else by `xargs`, which is a process more.
+fn over(argv: &[&str], paths: &Paths) -> ExecRequest {
+    const FEW_BYTES: usize = 32 << 10;
+    let are_few = paths.iter().map(|path| path.len() + 1).sum::<usize>() <= FEW_BYTES;
+    let texts: Option<Vec<&str>> = paths.iter().map(|path| str::from_utf8(path).ok()).collect();
+    match texts.filter(|_| are_few) {
+        Some(texts) => command(&[argv, &texts].concat()),
+        None => command(&[&["xargs", "-0"], argv].concat()).with_stdin(with_nuls(paths)),
+    }
 }
 
 /// The kind of failure of a command that did not end by itself.
@@ -316,6 +331,17 @@ fn with_nuls(paths: &Paths) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_paths_are_arguments_and_others_go_by_a_pipe() {
+        let paths = |names: &[&[u8]]| names.iter().map(|name| name.to_vec()).collect::<Paths>();
+        assert_eq!(over(&["rm", "--"], &paths(&[b"a b", b"-c"])).argv, ["rm", "--", "-c", "a b"]);
+        for many in [paths(&[b"\xff"]), paths(&[&[b'a'; 40_000]])] {
+            let request = over(&["rm", "--"], &many);
+            assert_eq!(request.argv, ["xargs", "-0", "rm", "--"]);
+            assert_eq!(request.stdin, Some(with_nuls(&many)));
+        }
+    }
 
     #[test]
     fn what_lies_below_a_folder_is_told_from_its_neighbours() {

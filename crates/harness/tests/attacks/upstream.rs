@@ -67,9 +67,10 @@ echo \">>>>> Test Exit Code: $code\"",
 
 /// Whose rules take the log for one of a solution. Rules that crash take it for none.
 fn grade(log: &[u8], grading: &Grading) -> Fooled {
+    // The fork finds its parser by the id, so this is one of a repository with plain pytest.
     let run = LoggedRun {
-        instance_id: "toy__toy-1",
-        repo: "toy/toy",
+        instance_id: "getmoto__moto-1",
+        repo: "getmoto/moto",
         parser: Some(ParserName::Pytest),
         has_patch: true,
         log,
