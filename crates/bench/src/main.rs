@@ -5,6 +5,8 @@
 
 mod docker;
 mod fork;
+mod harness;
+mod hostile;
 mod idle;
 mod logs;
 mod quickstart;
@@ -64,6 +66,18 @@ enum Bench {
         #[arg(long)]
         swerex: Option<std::path::PathBuf>,
     },
+    /// Evaluate a prediction on a toy instance, the tests apart
+    Harness {
+        /// Evaluations
+        #[arg(long, default_value_t = 100)]
+        rounds: usize,
+    },
+    /// Read much of patches, rows and reports that are hard on their parsers; `logs --hostile` has those of logs
+    Hostile {
+        /// Bytes of each input
+        #[arg(long, default_value_t = 50_000_000)]
+        bytes: usize,
+    },
     /// Parse logs with each parser
     Logs {
         /// Rounds of each parser over a log of 20 MB
@@ -96,6 +110,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Fork { rounds } => fork::run(rounds)?,
         Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
+        Bench::Harness { rounds } => harness::run(rounds)?,
+        Bench::Hostile { bytes } => hostile::run(bytes)?,
         Bench::Logs { rounds, hostile } => logs::run(rounds, hostile),
         Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,

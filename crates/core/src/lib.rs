@@ -21,7 +21,7 @@ pub use chat::{
     ChatRequest, Completion, CompletionTokens, Message, Role, ToolCall, ToolCallFunction, ToolSpec, Usage,
 };
 pub use event::{Event, EventKind, RunCounts};
-pub use failure::{Boundary, Failure};
+pub use failure::{Boundary, Failure, FailureClass};
 pub use ids::{CommitId, IdError, InstanceId, RepoName, RolloutKey};
 pub use instance::{Environment, Grading, Instance, Problem, RowError, TestCommand};
 pub use patch::Patch;
@@ -29,6 +29,6 @@ pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
 pub use recorder::{Addition, Answer, Call, Recorder, SentMessage, sent_prompt};
 pub use trajectory::{ExitStatus, Step, StepTokens, TRAJECTORY_SCHEMA_VERSION, Trajectory};
 pub use verdict::{
-    Evidence, Finding, PatchOutcome, TestGroup, TestStatus, TestStatuses, TestsReport,
+    Evidence, Finding, PatchOutcome, ProfileResult, TestGroup, TestStatus, TestStatuses, TestsReport,
     VERDICT_SCHEMA_VERSION, Verdict,
 };

@@ -86,6 +86,25 @@ pub struct Finding {
     pub detail: String,
 }
 
+/// What the rules of one profile say of a test run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProfileResult {
+    /// It is resolved.
+    Resolved,
+    /// It is not.
+    Unresolved,
+    /// They crash on the log, which resolves nothing.
+    Error,
+}
+
+impl ProfileResult {
+    /// Of rules that came to a result.
+    pub fn of(resolved: bool) -> Self {
+        if resolved { Self::Resolved } else { Self::Unresolved }
+    }
+}
+
 /// The harness's result for one patch on one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Verdict {
@@ -110,6 +129,9 @@ pub struct Verdict {
     /// What the harness noticed, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
+    /// Name of a profile -> what its rules make of the same log; empty where all agree, or nothing was compared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub profiles: BTreeMap<String, ProfileResult>,
     /// Exit code of the test command, where it ended by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,

@@ -1,6 +1,6 @@
 //! The evaluation of one prediction in a fresh sandbox.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use swegym_core::{
@@ -81,7 +81,7 @@ pub async fn evaluate(
         }
     };
     let run = TestRun::execute(sandbox, &evaluation.script, command, limits).await?;
-    Ok(evaluation.graded(&run, instance, &restored))
+    Ok(evaluation.graded(&run, instance, &restored).compared(instance))
 }
 
 fn script(instance: &Instance, command: &TestCommand) -> String {
@@ -160,6 +160,7 @@ impl Evaluation {
             evidence: Evidence::Log,
             inconsistent: false,
             findings: Vec::new(),
+            profiles: BTreeMap::new(),
             exit_code: None,
             timed_out: false,
             test_ms: 0,
@@ -168,9 +169,11 @@ impl Evaluation {
         Self { verdict, log: Vec::new(), script, statuses: TestStatuses::new() }
     }
 
-    fn failed(mut self, kind: &str, message: String) -> Self {
+    /// The evaluation itself failed. What another attempt may change is how a command was ended, and nothing else.
+    pub(crate) fn failed(mut self, kind: &str, message: String) -> Self {
+        let retryable = matches!(kind, "timeout" | "out_of_memory" | "killed");
         let boundary = Boundary::Harness;
-        self.verdict.failure = Some(Failure { boundary, kind: kind.to_owned(), message, retryable: false });
+        self.verdict.failure = Some(Failure { boundary, kind: kind.to_owned(), message, retryable });
         self.unresolved("the evaluation failed".to_owned())
     }
 

@@ -31,6 +31,7 @@ pub(crate) const OUTPUT_FLOOD: &str = "output_flood";
 pub(crate) const PLUGIN_INJECTED: &str = "plugin_injected";
 pub(crate) const PROCESSES_LEFT: &str = "processes_left";
 pub(crate) const PROCESS_PROBED: &str = "process_probed";
+pub(crate) const PROFILES_DIFFER: &str = "profiles_differ";
 pub(crate) const REPOSITORY_COPY: &str = "repository_copy";
 pub(crate) const REQUIRED_DESELECTED: &str = "required_deselected";
 pub(crate) const RESULTS_MISSING: &str = "results_missing";

@@ -8,6 +8,7 @@ mod apply;
 mod apply_sequence;
 mod audit;
 mod channel;
+mod differences;
 mod directives;
 mod error;
 mod eval_script;

@@ -7,6 +7,9 @@ use std::collections::BTreeSet;
 /// Paths relative to the top of the repository, as bytes: they need not be UTF-8.
 pub(crate) type Paths = BTreeSet<Vec<u8>>;
 
+/// Bytes of the longest path that the kernel takes.
+const LONGEST: usize = 4096;
+
 /// The paths that a patch in the form of `git diff` touches. Such as lead out of the tree or into `.git` are left
 /// out: no tool applies them.
 pub(crate) fn touched_paths(patch: &[u8]) -> Paths {
@@ -108,6 +111,9 @@ fn without_prefix(name: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn stays_inside(path: &[u8]) -> bool {
+    if path.len() > LONGEST {
+        return false;
+    }
     let bad = |part: &[u8]| matches!(part, b"" | b"." | b"..") || part.eq_ignore_ascii_case(b".git");
     !path.contains(&0) && !path.split(|byte| *byte == b'/').any(bad)
 }
@@ -183,6 +189,8 @@ diff --git \"a/\\303\\244\\t.py\" \"b/\\303\\244\\t.py\"\nold mode 100644\nnew m
     fn paths_that_lead_elsewhere_are_left_out() {
         let patch = "--- a/../x\n+++ b//etc/passwd\n--- a/.git/config\n+++ b/d/.GIT/x\n--- x\n--- a/\n";
         assert_eq!(paths(patch), Vec::<String>::new());
+        assert_eq!(paths(&format!("rename from {}\n", "a/".repeat(9000))), Vec::<String>::new());
+        assert_eq!(paths(&format!("rename from a{}\n", "/a".repeat(9000))), Vec::<String>::new());
     }
 
     #[test]

@@ -82,6 +82,7 @@ mod tests {
             evidence: Evidence::Log,
             inconsistent: false,
             findings: Vec::new(),
+            profiles: Default::default(),
             exit_code: Some(0),
             timed_out: false,
             test_ms: 0,

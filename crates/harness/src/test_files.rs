@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use swegym_core::diff::is_test_path;
 use swegym_core::{Finding, Instance, Patch};
-use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
+use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, Sandbox, SandboxError};
 
 use crate::findings::{RUNNER_CONFIG_CHANGED, TEST_FILES_CHANGED, finding_of};
 use crate::git::{TESTBED, command, git, said};
@@ -119,42 +119,43 @@ impl<'a> TestFiles<'a> {
     async fn files_that_may_xfail(&self, sandbox: &dyn Sandbox) -> Result<Paths, Blocked> {
         let grading = &self.instance.grading;
         let ids = grading.fail_to_pass.iter().chain(&grading.pass_to_pass);
-        let files: Paths = ids.map(|id| file_of(id).to_vec()).collect();
+        let of_test_patch = touched_paths(grading.test_patch.as_bytes());
+        let is_there = |file: &&[u8]| self.base.contains(*file) || of_test_patch.contains(*file);
+        let files: Paths = ids.map(|id| file_of(id)).filter(is_there).map(<[u8]>::to_vec).collect();
         let folders: Paths = files.iter().map(|file| folder_of(file).to_vec()).collect();
         let mut sources: Paths =
             self.base.iter().filter(|path| folders.contains(folder_of(path))).cloned().collect();
         sources.extend(files.iter().cloned());
         sources.retain(|path| path.ends_with(b".py"));
         sources.extend(folders.iter().flat_map(|folder| conftests_above(folder)));
-        const GREP: [&str; 6] = ["xargs", "-0", "grep", "-lZsE", "xfail|expectedFailure", "--"];
-        let grep = command(&["sh", "-c", "\"$@\" || true", "sh"]);
-        let grep =
-            ExecRequest { argv: [grep.argv.clone(), GREP.map(str::to_owned).to_vec()].concat(), ..grep };
-        let found =
-            run(sandbox, ("test_files", "search the tests"), &grep.with_stdin(with_nuls(&sources))).await?;
-        let found: Paths = nul_separated(&found).map(<[u8]>::to_vec).collect();
-        let speaks = |file: &Vec<u8>| {
-            let folder = folder_of(file);
-            conftests_above(folder).iter().any(|path| found.contains(path))
-                || found.iter().any(|path| folder_of(path) == folder)
+        let grep = over(&["grep", "-lZsE", "xfail|expectedFailure", "--"], &sources);
+        // Some of the files are not there, and often none has the word: both are exit codes of their own.
+        let found = sandbox.exec(&grep).await.map_err(Blocked::Sandbox)?;
+        let found = match found.exit_code() {
+            Some(_) if found.stdout.dropped == 0 => found.stdout.head,
+            _ => return Err(step(("test_files", "search the tests"), &found)),
         };
-        Ok(files.into_iter().filter(speaks).collect())
+        let found: Paths = nul_separated(&found).map(<[u8]>::to_vec).collect();
+        let beside: Paths = found.iter().map(|path| folder_of(path).to_vec()).collect();
+        let may = |folder: &&Vec<u8>| {
+            beside.contains(*folder) || conftests_above(folder).iter().any(|path| found.contains(path))
+        };
+        let folders: Paths = folders.iter().filter(may).cloned().collect();
+        Ok(files.into_iter().filter(|file| folders.contains(folder_of(file))).collect())
     }
 
     /// Removes these paths, links and files that stand where their folders were, and makes those of the base commit
     /// anew.
     async fn put_back(&self, sandbox: &dyn Sandbox, paths: &Paths, predicted: &Paths) -> Result<(), Blocked> {
-        let in_the_way: Paths = paths.iter().flat_map(|path| parents(path)).collect();
-        let in_the_way: Paths = in_the_way.intersection(predicted).cloned().collect();
+        let in_the_way: Paths = predicted.iter().filter(|path| has_below(paths, path)).cloned().collect();
         if !in_the_way.is_empty() {
             const UNLINK: &str =
                 r#"for path; do [ -L "$path" ] || [ ! -d "$path" ] && rm -f -- "$path"; done; true"#;
-            let unlink =
-                command(&["xargs", "-0", "sh", "-c", UNLINK, "sh"]).with_stdin(with_nuls(&in_the_way));
+            let unlink = over(&["sh", "-c", UNLINK, "sh"], &in_the_way);
             run(sandbox, ("test_files", "remove what stands for folders of tests"), &unlink).await?;
         }
         if !paths.is_empty() {
-            let remove = command(&["xargs", "-0", "rm", "-rf", "--"]).with_stdin(with_nuls(paths));
+            let remove = over(&["rm", "-rf", "--"], paths);
             run(sandbox, ("test_files", "remove changed test files"), &remove).await?;
         }
         let in_base: Paths = paths.intersection(&self.base).cloned().collect();
@@ -262,6 +263,12 @@ fn conftests_above(folder: &[u8]) -> Vec<Vec<u8>> {
     conftests
 }
 
+/// Whether any of the paths lies below `folder`.
+fn has_below(paths: &Paths, folder: &[u8]) -> bool {
+    let inside = [folder, b"/"].concat();
+    paths.range(inside.clone()..).next().is_some_and(|path| path.starts_with(&inside))
+}
+
 /// The folders that a path lies in, within the repository.
 fn parents(path: &[u8]) -> Vec<Vec<u8>> {
     let slashes = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
@@ -271,14 +278,39 @@ fn parents(path: &[u8]) -> Vec<Vec<u8>> {
 /// What a command prints when it succeeds; `(kind, step)` say what it is for when it does not.
 async fn run(
     sandbox: &dyn Sandbox,
-    (kind, step): (&'static str, &'static str),
+    what: (&'static str, &'static str),
     request: &ExecRequest,
 ) -> Result<Vec<u8>, Blocked> {
     let output = sandbox.exec(request).await.map_err(Blocked::Sandbox)?;
     if output.success() && output.stdout.dropped == 0 {
         return Ok(output.stdout.head);
     }
-    Err(Blocked::Step { kind, step, said: said(&output) })
+    Err(step(what, &output))
+}
+
+fn step((kind, step): (&'static str, &'static str), output: &ExecOutput) -> Blocked {
+    Blocked::Step { kind: kind_of(output.status).unwrap_or(kind), step, said: said(output) }
+}
+
+/// A command with these paths behind it: as arguments where they are few, else by `xargs`, which is a process more.
+fn over(argv: &[&str], paths: &Paths) -> ExecRequest {
+    const FEW_BYTES: usize = 32 << 10;
+    let are_few = paths.iter().map(|path| path.len() + 1).sum::<usize>() <= FEW_BYTES;
+    let texts: Option<Vec<&str>> = paths.iter().map(|path| str::from_utf8(path).ok()).collect();
+    match texts.filter(|_| are_few) {
+        Some(texts) => command(&[argv, &texts].concat()),
+        None => command(&[&["xargs", "-0"], argv].concat()).with_stdin(with_nuls(paths)),
+    }
+}
+
+/// The kind of failure of a command that did not end by itself.
+fn kind_of(status: ExecStatus) -> Option<&'static str> {
+    match status {
+        ExecStatus::TimedOut => Some("timeout"),
+        ExecStatus::OutOfMemory => Some("out_of_memory"),
+        ExecStatus::Signaled(_) => Some("killed"),
+        ExecStatus::Exited(_) => None,
+    }
 }
 
 /// The path in `mode SP type SP object TAB path`; none for a submodule.
@@ -294,4 +326,30 @@ fn nul_separated(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 fn with_nuls(paths: &Paths) -> Vec<u8> {
     paths.iter().flat_map(|path| path.iter().copied().chain([0])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_paths_are_arguments_and_others_go_by_a_pipe() {
+        let paths = |names: &[&[u8]]| names.iter().map(|name| name.to_vec()).collect::<Paths>();
+        assert_eq!(over(&["rm", "--"], &paths(&[b"a b", b"-c"])).argv, ["rm", "--", "-c", "a b"]);
+        for many in [paths(&[b"\xff"]), paths(&[&[b'a'; 40_000]])] {
+            let request = over(&["rm", "--"], &many);
+            assert_eq!(request.argv, ["xargs", "-0", "rm", "--"]);
+            assert_eq!(request.stdin, Some(with_nuls(&many)));
+        }
+    }
+
+    #[test]
+    fn what_lies_below_a_folder_is_told_from_its_neighbours() {
+        let paths: Paths = [&b"a-b/c"[..], b"a/b/c", b"a0"].map(<[u8]>::to_vec).into();
+        for (folder, expected) in
+            [("a", true), ("a/b", true), ("a-b", true), ("a0", false), ("a/b/c", false), ("", false)]
+        {
+            assert_eq!(has_below(&paths, folder.as_bytes()), expected, "{folder}");
+        }
+    }
 }

@@ -15,7 +15,8 @@ const SCRIPT: &str = "/eval.sh";
 /// must be.
 ///
 /// Upstream does not look at empty patches. Its script is run whole, so that its log can be graded by upstream too; only
-/// the repository is not installed again. Where upstream crashes or writes no report, the instance is not resolved.
+/// the repository is not installed again. Where upstream crashes on the log, the evaluation has failed; where it writes no report, the
+/// instance is not resolved.
 ///
 /// # Errors
 /// [`SandboxError`] when the sandbox fails; then there is no verdict.
@@ -76,7 +77,7 @@ impl Evaluation {
         }
         let graded = match grade_log(profile, &logged(instance, &self.log)) {
             Ok(graded) => graded,
-            Err(error) => return self.unresolved(format!("upstream fails to {error}")),
+            Err(error) => return self.failed("parser", format!("upstream fails to {error}")),
         };
         verdict.resolved = graded.resolved();
         verdict.tests = graded.tests.as_ref().map(|tests| TestsReport {
@@ -101,7 +102,7 @@ fn logged<'a>(instance: &'a Instance, log: &'a [u8]) -> LoggedRun<'a> {
 }
 
 /// Why it is not resolved.
-fn reason(graded: &LogVerdict) -> Option<String> {
+pub(crate) fn reason(graded: &LogVerdict) -> Option<String> {
     let Some(tests) = &graded.tests else {
         return Some("the log does not show that the tests ran with the patch applied".to_owned());
     };

@@ -23,6 +23,9 @@ use crate::outcome::{Evaluated, Outcome};
 use crate::solver::{AttemptError, Solution, Solver};
 use crate::{Images, RunnerError};
 
+/// Attempts at an evaluation: what fails twice is nothing that passes by.
+const EVAL_ATTEMPTS: u32 = 2;
+
 /// Limits of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -34,7 +37,7 @@ pub struct Limits {
     pub profile: Profile,
     /// Whether evaluations and their images are audited.
     pub audit: bool,
-    /// Attempts at a solution while infrastructure fails, and then as many at its evaluation.
+    /// Attempts at a solution while infrastructure fails. At its evaluation there are two at the most.
     pub attempts: u32,
     /// Pause before the second attempt; each further one is twice as long.
     pub pause: Duration,
@@ -139,7 +142,11 @@ impl Unit {
                 Some(Err(error)) => error,
             };
             draft.failures += 1;
-            if draft.failures >= limits.attempts || !error.failure.retryable {
+            let attempts = match draft.solution {
+                Some(_) => limits.attempts.min(EVAL_ATTEMPTS),
+                None => limits.attempts,
+            };
+            if draft.failures >= attempts || !error.failure.retryable {
                 return Ok(Some(self.failed(draft, error, attempt)));
             }
             self.keep(attempt, error).await?;
@@ -186,6 +193,9 @@ impl Unit {
         let evaluation = self.evaluate(sandbox, &command, patch).await;
         draft.place.leave().await;
         let mut evaluation = evaluation.map_err(|error| Failure::from(&error))?;
+        if let Some(failure) = evaluation.verdict.failure.take_if(|failure| failure.retryable) {
+            return Err(failure.into());
+        }
         draft.timings.eval_ms = ms(begin);
         if self.workshop.limits.audit {
             evaluation.verdict.findings.extend(self.audit(&image, &mut draft.place).await);

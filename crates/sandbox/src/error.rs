@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use nix::errno::Errno;
 use swegym_core::{Boundary, Failure};
 
 /// What kept a sandbox from doing what it was asked.
@@ -109,6 +110,10 @@ impl SandboxError {
 impl From<&SandboxError> for Failure {
     fn from(error: &SandboxError) -> Self {
         let (kind, retryable) = match error {
+            SandboxError::File { errno: Some(errno), .. } if *errno == Errno::ENOSPC as i32 => {
+                ("disk_full", true)
+            }
+            SandboxError::Io(cause) if cause.kind() == io::ErrorKind::StorageFull => ("disk_full", true),
             SandboxError::Launcher { .. } => ("sandbox_launcher", false),
             SandboxError::Create { .. } => ("sandbox_create", true),
             SandboxError::Gone => ("sandbox_gone", true),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use swegym_core::{Instance, RunCounts};
+use swegym_core::{FailureClass, Instance, RolloutRecord, RunCounts};
 use swegym_data::{RunConfig, RunDir, export_predictions, export_sft};
 use swegym_harness::{EvalLimits, Profile};
 use swegym_runner::{Images, Limits, RunPlan, Runner, Solver, Workshop};
@@ -131,6 +131,11 @@ pub(crate) fn conclude(ended: &Ended, folder: &Path, printer: &Printer) -> Exit 
     for export in &ended.exports {
         printer.line(&format!("wrote {}", export.display()));
     }
+    let differing = ended.row.records.iter().filter(|record| differs(record)).count();
+    if differing > 0 {
+        printer
+            .line(&format!("note: the profiles differ on {differing} verdicts (finding `profiles_differ`)"));
+    }
     let RunCounts { planned, completed, failed, .. } = ended.counts;
     let exit = ended.exit();
     match exit {
@@ -138,9 +143,24 @@ pub(crate) fn conclude(ended: &Ended, folder: &Path, printer: &Printer) -> Exit 
             "interrupted: {completed} of {planned} rollouts are done; the same command finishes the rest"
         )),
         Exit::Incomplete => printer.line(&format!(
-            "{failed} of {planned} rollouts could not be executed; the same command tries these again"
+            "{failed} of {planned} rollouts could not be executed ({}); the same command tries these again",
+            reasons(&ended.row.records)
         )),
         Exit::Done => {}
     }
     exit
+}
+
+fn differs(record: &RolloutRecord) -> bool {
+    record.verdict.as_ref().is_some_and(|verdict| !verdict.profiles.is_empty())
+}
+
+/// What kept rollouts from being executed: `image 2, killed 1`.
+fn reasons(records: &[RolloutRecord]) -> String {
+    let mut counts: BTreeMap<FailureClass, usize> = BTreeMap::new();
+    for failure in records.iter().filter_map(|record| record.failure.as_ref()) {
+        *counts.entry(failure.class()).or_default() += 1;
+    }
+    let named = counts.iter().map(|(class, count)| format!("{} {count}", class.as_str()));
+    named.collect::<Vec<_>>().join(", ")
 }

@@ -6,6 +6,7 @@
     reason = "tests end where they cannot go on, and say when they skip"
 )]
 
+mod audit;
 mod bad_input;
 mod edges;
 mod foreign_images;

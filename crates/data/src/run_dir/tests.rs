@@ -48,6 +48,7 @@ fn record(key: &RolloutKey, status: RolloutStatus, resolved: bool) -> RolloutRec
         evidence: Evidence::Log,
         inconsistent: false,
         findings: Vec::new(),
+        profiles: Default::default(),
         exit_code: Some(0),
         timed_out: false,
         test_ms: 0,

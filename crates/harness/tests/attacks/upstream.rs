@@ -1,12 +1,11 @@
 //! The same attacks under the rules of upstream: the files of the test patch are reset, and the log alone is graded.
-//! Only what these attacks touch of the rules is here.
 
 use std::fmt;
 use std::ops::AddAssign;
 use std::time::Duration;
 
-use swegym_core::{Grading, TestStatus, TestStatuses};
-use swegym_harness::{ParserName, parse};
+use swegym_core::Grading;
+use swegym_harness::{LoggedRun, ParserName, Profile, grade_log};
 use swegym_sandbox::{ExecRequest, ExecStatus, OutputLimit};
 
 use crate::lab::{Attack, Lab};
@@ -63,36 +62,27 @@ echo \">>>>> Test Exit Code: $code\"",
     if output.status == ExecStatus::TimedOut {
         return Fooled::default();
     }
-    grade(&output.stdout.to_text(), &grading)
+    grade(&output.stdout.to_bytes(), &grading)
 }
 
-fn grade(log: &str, grading: &Grading) -> Fooled {
-    let statuses = |text: &str| parse(ParserName::Pytest, text.as_bytes());
-    let is_graded = log.to_lowercase().contains("applied patch") && !log.contains(">>>>> Tests Errored");
-    let all = statuses(log);
-    let region = log.split_once(START).and_then(|(_, rest)| Some(rest.split_once(END)?.0));
-    let in_region = region.map(statuses).map(|found| if found.is_empty() { all.clone() } else { found });
-    let failed = |found: &TestStatuses| {
-        found.values().any(|status| matches!(status, TestStatus::Failed | TestStatus::Error))
+/// Whose rules take the log for one of a solution. Rules that crash take it for none.
+fn grade(log: &[u8], grading: &Grading) -> Fooled {
+    // The fork finds its parser by the id, so this is one of a repository with plain pytest.
+    let run = LoggedRun {
+        instance_id: "getmoto__moto-1",
+        repo: "getmoto/moto",
+        parser: Some(ParserName::Pytest),
+        has_patch: true,
+        log,
+        lists: grading.into(),
     };
-    let exits_badly = !log.contains(">>>>> Test Exit Code: 0\n");
-    let believable = |found: &TestStatuses| !found.is_empty() && (!exits_badly || failed(found));
+    let resolves = |profile| {
+        let graded = grade_log(profile, &run);
+        usize::from(graded.is_ok_and(|graded| graded.resolved()))
+    };
     Fooled {
-        swegym: usize::from(is_graded && resolves(&all, grading, |_| true)),
-        swebench4: usize::from(in_region.as_ref().is_some_and(|found| resolves(found, grading, |_| true))),
-        swebench5: usize::from(
-            in_region.is_some_and(|found| believable(&found) && resolves(&found, grading, |f2p| !f2p)),
-        ),
+        swegym: resolves(Profile::Swegym),
+        swebench4: resolves(Profile::Swebench4),
+        swebench5: resolves(Profile::Swebench5),
     }
-}
-
-/// Whether nothing failed or is missing; `may_skip` says of a list (FAIL_TO_PASS or not) whether skipping is no failure.
-fn resolves(statuses: &TestStatuses, grading: &Grading, may_skip: fn(bool) -> bool) -> bool {
-    let fine = |id: &String, fail_to_pass: bool| match statuses.get(id) {
-        Some(TestStatus::Passed | TestStatus::Xfail) => true,
-        Some(TestStatus::Skipped) => may_skip(fail_to_pass),
-        Some(TestStatus::Failed | TestStatus::Error) | None => false,
-    };
-    grading.fail_to_pass.iter().all(|id| fine(id, true))
-        && grading.pass_to_pass.iter().all(|id| fine(id, false))
 }

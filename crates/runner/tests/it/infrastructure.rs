@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use swegym_core::{Boundary, EventKind, ExitStatus, Instance, InstanceId, RolloutStatus};
-use swegym_runner::{AttemptError, Solution, Solver, Workshop};
-use swegym_sandbox::{Backend, Sandbox, SandboxError, SandboxSpec};
+use swegym_runner::{AttemptError, PredictionSolver, Solution, Solver, Workshop};
+use swegym_sandbox::{Backend, ExecOutput, ExecRequest, Sandbox, SandboxError, SandboxSpec};
 use swegym_testkit::ScriptedServer;
 
-use crate::toy::{ATTEMPTS, Toy, fix, key, model};
+use crate::toy::{Toy, fix, key, model};
 
 /// Solves every instance but the second one.
 struct PanicsAtSecond;
@@ -96,15 +96,15 @@ async fn a_solution_outlives_the_failure_of_its_evaluation() {
     let Some(toy) = Toy::start().await else { return };
     let server = ScriptedServer::start_with(fix).await;
     // Sandbox 2 is the one that the model works in. Each part uses up all but the last of its attempts.
-    let (workshop, _) = refusing(&toy, &server, |number| matches!(number, 0 | 1 | 3 | 4));
+    let (workshop, _) = refusing(&toy, &server, |number| matches!(number, 0 | 1 | 3));
     let ran = toy.run("evaluation", workshop, &toy.plan(1)).await;
     assert_eq!(ran.counts(), (1, 1, 1, 0));
-    assert_eq!((ran.record(1).failed_attempts, ran.view.attempts(&key(1)).unwrap()), (4, 4));
+    assert_eq!((ran.record(1).failed_attempts, ran.view.attempts(&key(1)).unwrap()), (3, 3));
     assert_eq!(server.requests().len(), 2, "the model is asked for one rollout");
     let events = ran.events();
     let count = |wanted: fn(&EventKind) -> bool| events.iter().filter(|kind| wanted(kind)).count();
-    assert_eq!(count(|kind| matches!(kind, EventKind::RolloutStarted { .. })), 5);
-    assert_eq!(count(|kind| matches!(kind, EventKind::AttemptFailed { .. })), 4);
+    assert_eq!(count(|kind| matches!(kind, EventKind::RolloutStarted { .. })), 4);
+    assert_eq!(count(|kind| matches!(kind, EventKind::AttemptFailed { .. })), 3);
     assert_eq!(count(|kind| matches!(kind, EventKind::AgentFinished { .. })), 1);
 }
 
@@ -115,11 +115,95 @@ async fn a_solution_that_cannot_be_evaluated_is_kept() {
     let (workshop, asked) = refusing(&toy, &server, |number| number > 0);
     let ran = toy.run("unevaluated", workshop, &toy.plan(1)).await;
     assert_eq!(ran.counts(), (1, 0, 0, 1));
-    assert_eq!(asked.load(Ordering::SeqCst), 1 + usize::try_from(ATTEMPTS).unwrap());
+    assert_eq!(asked.load(Ordering::SeqCst), 1 + 2, "an evaluation is tried once more");
     assert_eq!(server.requests().len(), 2);
     let record = ran.record(1);
     assert_eq!((record.status, record.exit_status), (RolloutStatus::Failed, Some(ExitStatus::Finished)));
     assert_eq!((record.verdict, record.failure.unwrap().kind.as_str()), (None, "sandbox_create"));
     assert!(!ran.view.patch(&key(1)).unwrap().unwrap().is_empty());
     assert_eq!(ran.view.trajectory(&key(1)).unwrap().unwrap().steps.len(), 2);
+}
+
+/// Ends the sandbox under the first command of every evaluation, or makes it a sandbox without room.
+struct Breaking {
+    backend: Arc<dyn Backend>,
+    error: fn() -> SandboxError,
+    evaluations: Arc<AtomicUsize>,
+    /// How many of them break.
+    broken: usize,
+}
+
+struct Broken(fn() -> SandboxError);
+
+#[async_trait]
+impl Backend for Breaking {
+    async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
+        match self.evaluations.fetch_add(1, Ordering::SeqCst) < self.broken {
+            true => Ok(Box::new(Broken(self.error))),
+            false => self.backend.create(spec).await,
+        }
+    }
+
+    fn unenforced(&self) -> Vec<String> {
+        self.backend.unenforced()
+    }
+}
+
+#[async_trait]
+impl Sandbox for Broken {
+    async fn exec(&self, _: &ExecRequest) -> Result<ExecOutput, SandboxError> {
+        Err((self.0)())
+    }
+
+    async fn read_file(&self, _: &str, _: u64) -> Result<Vec<u8>, SandboxError> {
+        Err((self.0)())
+    }
+
+    async fn write_file(&self, _: &str, _: &[u8]) -> Result<(), SandboxError> {
+        Err((self.0)())
+    }
+
+    async fn destroy(self: Box<Self>) -> Result<(), SandboxError> {
+        Ok(())
+    }
+}
+
+fn no_room() -> SandboxError {
+    let (path, message) = ("/tmp/x".to_owned(), "No space left on device".to_owned());
+    SandboxError::File { action: "write", path, message, errno: Some(28) }
+}
+
+fn no_program() -> SandboxError {
+    SandboxError::Start { program: "git".to_owned(), message: "No such file or directory".to_owned() }
+}
+
+#[tokio::test]
+async fn what_kept_an_evaluation_from_happening_decides_whether_it_is_tried_again() {
+    let Some(toy) = Toy::start().await else { return };
+    let gone: fn() -> SandboxError = || SandboxError::Gone;
+    for (name, error, broken, tries, class) in [
+        ("gone once", gone, 1, 2, None),
+        ("gone", gone, 9, 2, Some("killed")),
+        ("full", no_room as fn() -> SandboxError, 9, 2, Some("disk full")),
+        ("bad image", no_program, 9, 1, Some("sandbox")),
+    ] {
+        let evaluations = Arc::new(AtomicUsize::new(0));
+        let backend = Breaking {
+            backend: Arc::clone(&toy.backend),
+            error,
+            evaluations: Arc::clone(&evaluations),
+            broken,
+        };
+        let plan = toy.plan(1);
+        let instance = &plan.instances[0];
+        let prediction = ("gold".to_owned(), instance.grading.patch.clone());
+        let solver = PredictionSolver { predictions: [(instance.id().clone(), prediction)].into() };
+        let workshop = Workshop { backend: Arc::new(backend), ..toy.workshop(solver) };
+        let ran = toy.run(name, workshop, &plan).await;
+        let failure = ran.record(1).failure;
+        assert_eq!(failure.as_ref().map(|failure| failure.class().as_str()), class, "{name}: {failure:?}");
+        assert_eq!(evaluations.load(Ordering::SeqCst), tries, "{name}");
+        let failed = usize::from(class.is_some());
+        assert_eq!(ran.counts(), (1, 1 - failed, 1 - failed, failed), "{name}: it stays in the count");
+    }
 }
