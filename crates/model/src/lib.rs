@@ -2,10 +2,12 @@
 
 mod action;
 mod config;
+pub mod gateway;
 mod gold;
 mod noop;
 mod openai;
 mod policy;
+mod replay;
 mod retry;
 mod scripted;
 mod shell;
@@ -17,4 +19,5 @@ pub use gold::{GoldPolicy, GoldTask};
 pub use noop::NoopPolicy;
 pub use openai::{ChatClient, ChatPolicy};
 pub use policy::{ModelError, Policy};
+pub use replay::{Difference, DifferenceSink, ReplayPolicy};
 pub use scripted::{Script, ScriptedPolicy};
