@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -90,13 +91,14 @@ impl Place {
         workshop: &Workshop,
         image: &Image,
         network: Network,
+        extra_binds: Vec<(PathBuf, PathBuf, bool)>,
     ) -> Result<&dyn Sandbox, Failure> {
         let spec = SandboxSpec {
             image: image.clone(),
             upper: Upper::Memory,
             limits: workshop.limits.sandbox,
             network,
-            extra_binds: Vec::new(),
+            extra_binds,
         };
         let sandbox = workshop.backend.create(&spec).await.map_err(|error| Failure::from(&error))?;
         Ok(&**self.0.insert(sandbox))
@@ -178,7 +180,7 @@ impl Unit {
         // It may have cost much, so it is kept, whatever becomes of its evaluation.
         let patch = &draft.solution.insert(solution).patch;
         let begin = Instant::now();
-        let sandbox = draft.place.enter(&self.workshop, &image, Network::None).await?;
+        let sandbox = draft.place.enter(&self.workshop, &image, Network::None, Vec::new()).await?;
         let Limits { eval, profile, .. } = &self.workshop.limits;
         let evaluation = evaluate_as(*profile, sandbox, &self.instance, &command, patch, eval).await;
         draft.place.leave().await;
@@ -202,7 +204,10 @@ impl Unit {
     ) -> Result<Solution, AttemptError> {
         let solver = &self.workshop.solver;
         let sandbox = match solver.needs_sandbox() {
-            true => Some(draft.place.enter(&self.workshop, image, self.workshop.network.clone()).await?),
+            true => {
+                let network = self.workshop.network.clone();
+                Some(draft.place.enter(&self.workshop, image, network, solver.binds()).await?)
+            }
             false => None,
         };
         draft.timings.setup_ms = ms(begin);
