@@ -1,6 +1,8 @@
 //! The command line as it is typed. What it means is worked out in `settings` and the commands.
 
+mod gateway;
 mod images;
+mod outside;
 mod sandbox;
 mod scaffold;
 
@@ -9,7 +11,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use swegym_harness::Profile;
 
+pub(crate) use gateway::GatewayArgs;
 pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use outside::OutsideArgs;
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
 
@@ -56,6 +60,14 @@ pub(crate) enum Command {
     /// Build, show, check, remove, pull and push images
     #[command(subcommand)]
     Images(ImagesCommand),
+    /// Pass the calls of outside agents on to a model endpoint, and record them as trajectories
+    ///
+    /// An agent that is pointed at http://ADDRESS/r/NAME/v1 has its calls recorded under NAME; `DELETE /r/NAME`, an
+    /// hour without a call or Ctrl-C close a rollout and write its trajectory. Where SWEGYM_GATEWAY_SECRET is set, a
+    /// rollout needs the key that `POST /r/NAME` gives out, and whoever opens or closes one proves it by that secret.
+    ///
+    /// Example: swegym gateway --base-url http://localhost:8000/v1 --listen 127.0.0.1:8089 -o recordings
+    Gateway(GatewayArgs),
     /// Check what this machine can do, and say how to mend what it cannot
     ///
     /// Example: swegym doctor --clean
@@ -96,6 +108,8 @@ pub(crate) struct RolloutArgs {
     pub(crate) samples: u32,
     #[command(flatten)]
     pub(crate) scaffold: ScaffoldArgs,
+    #[command(flatten)]
+    pub(crate) outside: OutsideArgs,
     /// Let the agent's commands reach this host, by HTTP and HTTPS through a proxy (repeatable): a name, `*.name`
     /// or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing
     #[arg(long, value_name = "HOST")]

@@ -2,8 +2,10 @@
 
 mod doctor;
 mod eval;
+mod gateway;
 pub(crate) mod images;
 pub(crate) mod inputs;
+mod outside;
 mod policies;
 mod quickstart;
 mod regrade;
@@ -25,6 +27,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<E
         Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
         Command::Validate(args) => Box::pin(validate::run(args, printer)).await,
         Command::Images(command) => Box::pin(images::run(command, printer)).await,
+        Command::Gateway(args) => Box::pin(gateway::run(args, printer)).await,
         Command::Doctor(args) => doctor::run(&args, printer).await,
     }
 }

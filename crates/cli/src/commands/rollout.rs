@@ -9,6 +9,7 @@ use swegym_runner::ScaffoldSolver;
 use swegym_sandbox::{Allowlist, Network};
 
 use super::inputs;
+use super::outside::outside;
 use super::policies::{self, NamedPolicy};
 use super::runs::{Run, conclude};
 use super::scaffolds::{self, ConfiguredScaffold};
@@ -25,7 +26,14 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
     };
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
-    let ConfiguredScaffold { scaffold, settings: scaffold_settings } = scaffolds::scaffold(&args.scaffold);
+    let (ConfiguredScaffold { scaffold, settings: scaffold_settings }, service) =
+        match &args.outside.agent_command {
+            Some(command) => {
+                let (agent, gateway) = outside(&args, command, &folder, printer).await?;
+                (agent, Some(gateway))
+            }
+            None => (scaffolds::scaffold(&args.scaffold), None),
+        };
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
     let images = engine.images(&inputs, &args.set.sandbox)?;
@@ -37,7 +45,9 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     let mut network = Network::None;
     if !args.allow_host.is_empty() {
         settings.insert("allow_host".to_owned(), args.allow_host.clone().into());
-        network = Network::Allowlist(Allowlist { hosts: args.allow_host });
+    }
+    if !args.allow_host.is_empty() || service.is_some() {
+        network = Network::Allowlist(Allowlist { hosts: args.allow_host, service });
     }
     let run = Run {
         settings,

@@ -9,6 +9,7 @@
 mod bad_input;
 mod edges;
 mod foreign_images;
+mod gateway;
 mod images;
 mod machine;
 mod pipeline;
