@@ -101,6 +101,9 @@ pub(crate) struct RolloutArgs {
     /// Script of the policy `scripted`: a JSON list of assistant messages, or an object instance id -> list
     #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"))]
     pub(crate) script: Option<PathBuf>,
+    /// What the policy `replay` plays again: a trajectory, or a run directory
+    #[arg(long, value_name = "FILE|RUN", required_if_eq("policy", "replay"))]
+    pub(crate) trajectory: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Rollouts of each instance
@@ -210,6 +213,8 @@ pub(crate) enum BuiltinPolicy {
     Noop,
     /// Plays the answers of `--script`.
     Scripted,
+    /// Gives the answers of `--trajectory` again, and says where the observations differ.
+    Replay,
 }
 
 /// Flags of `doctor`.

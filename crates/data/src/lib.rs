@@ -26,7 +26,7 @@ pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predict
 pub use recordings::{RecordingJournal, Recordings, RecoveredRollout};
 pub use run_config::{RUN_SCHEMA_VERSION, RunConfig};
 pub use run_dir::{CommitInfo, RolloutFiles, RunDir};
-pub use run_view::RunView;
+pub use run_view::{RunView, load_trajectory};
 pub use validation::{
     InstanceValidation, ObservedRun, Tally, TestValidation, VALIDATION_SCHEMA_VERSION, ValidationFile,
     without,

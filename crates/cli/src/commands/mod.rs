@@ -9,6 +9,7 @@ mod outside;
 mod policies;
 mod quickstart;
 mod regrade;
+mod replay;
 mod rollout;
 mod run_report;
 mod runs;

@@ -11,9 +11,10 @@ use swegym_sandbox::{Allowlist, Network};
 use super::inputs;
 use super::outside::outside;
 use super::policies::{self, NamedPolicy};
+use super::replay;
 use super::runs::{Run, conclude};
 use super::scaffolds::{self, ConfiguredScaffold};
-use crate::args::RolloutArgs;
+use crate::args::{BuiltinPolicy, RolloutArgs};
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -22,6 +23,10 @@ use crate::printer::Printer;
 pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let inputs = inputs::load(&args.set)?;
     let policy = match args.policy {
+        Some(BuiltinPolicy::Replay) => {
+            let path = args.trajectory.as_deref().context("find what to replay: give `--trajectory`")?;
+            replay::policy(path, args.set.output.as_deref(), printer)?
+        }
         Some(builtin) => policies::builtin(builtin, args.script.as_deref(), &inputs.specs)?,
         None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
     };

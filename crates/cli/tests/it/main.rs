@@ -12,5 +12,6 @@ mod foreign_images;
 mod gateway;
 mod images;
 mod machine;
+mod outside;
 mod pipeline;
 mod support;

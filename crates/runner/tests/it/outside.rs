@@ -144,7 +144,7 @@ touch /opt/agent/bin/new 2> /dev/null && echo wrote
         .toy
         .run("hostile", place.workshop(&script, ScaffoldConfig::default()), &place.toy.plan(1))
         .await;
-    assert_eq!(place.said(), "401\n403\n400\n404\n404\n404\n0\n");
+    assert_eq!(place.said(), "401\n403\n404\n404\n404\n404\n0\n");
     assert!(place.server.requests().is_empty());
     assert_eq!(
         ran.record(1).failure.unwrap().kind,
