@@ -1,5 +1,5 @@
 //! A real outside agent from end to end. It needs packages, and `SWEGYM_TEST_MINI`: a folder that was made by
-//! `pip install --target FOLDER mini-swe-agent` with the `python3` of this machine.
+//! `pip install --target FOLDER mini-swe-agent mcp` with the `python3` of this machine.
 
 use serde_json::{Value, json};
 use swegym_core::{RolloutRecord, Trajectory};
@@ -31,8 +31,8 @@ fn mini_swe_agent_solves_an_instance() {
     std::fs::create_dir_all(place.path("repos")).unwrap();
     std::os::unix::fs::symlink(repo.path(), place.path("repos/toy__toy")).unwrap();
     place.write("tasks.jsonl", format!("{}\n", Value::Object(repo.instance().to_row().clone())));
-    let spec =
-        json!({"python": "3.11", "pip_packages": ["pytest==8.3.4"], "test_cmd": "python -m pytest -rA"});
+    let packages = ["pytest==8.3.4", "pluggy==1.5.0", "iniconfig==2.0.0", "packaging==24.2"];
+    let spec = json!({"python": "3.11", "packages": packages, "test_cmd": "python -m pytest -rA"});
     place.write("specs.json", json!({"toy/toy": {"1.0": spec}}).to_string());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let server = runtime.block_on(ScriptedServer::start_with(|request| answer(request.turn())));
