@@ -25,6 +25,14 @@ pub enum AgentCause {
     /// The policy gave no answer.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// Somebody else's agent ended before it had an answer of the model.
+    #[error("run the agent: it {end}: {output}")]
+    Outside {
+        /// How it ended.
+        end: String,
+        /// End of what it printed.
+        output: String,
+    },
     /// A prompt could not be made from its template: a defect of this crate.
     #[error("render a prompt")]
     Prompt(#[from] minijinja::Error),
@@ -59,6 +67,7 @@ impl From<&AgentError> for Failure {
         let (boundary, kind, retryable) = match &error.cause {
             AgentCause::Sandbox(cause) => return cause.into(),
             AgentCause::Model(cause) => return cause.into(),
+            AgentCause::Outside { .. } => (Boundary::Agent, "agent_command", false),
             AgentCause::Prompt(_) => (Boundary::Internal, "prompt", false),
             AgentCause::Patch { killed, .. } => (Boundary::Agent, "patch", *killed),
             AgentCause::PatchTooLarge { .. } => (Boundary::Agent, "patch_too_large", false),

@@ -1,5 +1,7 @@
 //! What a scaffold is.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use swegym_core::{Patch, Problem, Trajectory};
 use swegym_model::Policy;
@@ -21,6 +23,11 @@ pub struct Outcome {
 pub trait Scaffold: Send + Sync {
     /// Name for records: `codeact` ...
     fn name(&self) -> &'static str;
+
+    /// Folders of the host that it needs in the sandbox, as [`SandboxSpec`](swegym_sandbox::SandboxSpec) has them.
+    fn binds(&self) -> Vec<(PathBuf, PathBuf, bool)> {
+        Vec::new()
+    }
 
     /// Lets a policy work on a problem in a sandbox until it finishes or a limit is reached, then takes the patch.
     ///

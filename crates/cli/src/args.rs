@@ -1,6 +1,8 @@
 //! The command line as it is typed. What it means is worked out in `settings` and the commands.
 
+mod gateway;
 mod images;
+mod outside;
 mod runs;
 mod sandbox;
 mod scaffold;
@@ -14,6 +16,8 @@ pub(crate) use images::{BuildArgs, CheckArgs, DuArgs, GcArgs, ImagesCommand, Lis
 pub(crate) use runs::{
     ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs, RunsShowArgs,
 };
+pub(crate) use gateway::GatewayArgs;
+pub(crate) use outside::OutsideArgs;
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
 
@@ -63,6 +67,14 @@ pub(crate) enum Command {
     /// List, show, export and import runs
     #[command(subcommand)]
     Runs(RunsCommand),
+    /// Pass the calls of outside agents on to a model endpoint, and record them as trajectories
+    ///
+    /// An agent that is pointed at http://ADDRESS/r/NAME/v1 has its calls recorded under NAME; `DELETE /r/NAME`, an
+    /// hour without a call or Ctrl-C close a rollout and write its trajectory. Where SWEGYM_GATEWAY_SECRET is set, a
+    /// rollout needs the key that `POST /r/NAME` gives out, and whoever opens or closes one proves it by that secret.
+    ///
+    /// Example: swegym gateway --base-url http://localhost:8000/v1 --listen 127.0.0.1:8089 -o recordings
+    Gateway(GatewayArgs),
     /// Check what this machine can do, and say how to mend what it cannot
     ///
     /// Example: swegym doctor --clean
@@ -96,6 +108,9 @@ pub(crate) struct RolloutArgs {
     /// Script of the policy `scripted`: a JSON list of assistant messages, or an object instance id -> list
     #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"))]
     pub(crate) script: Option<PathBuf>,
+    /// What the policy `replay` plays again: a trajectory, or a run directory
+    #[arg(long, value_name = "FILE|RUN", required_if_eq("policy", "replay"))]
+    pub(crate) trajectory: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
     /// Rollouts of each instance
@@ -103,6 +118,8 @@ pub(crate) struct RolloutArgs {
     pub(crate) samples: u32,
     #[command(flatten)]
     pub(crate) scaffold: ScaffoldArgs,
+    #[command(flatten)]
+    pub(crate) outside: OutsideArgs,
     /// Let the agent's commands reach this host, by HTTP and HTTPS through a proxy (repeatable): a name, `*.name`
     /// or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing
     #[arg(long, value_name = "HOST")]
@@ -219,6 +236,8 @@ pub(crate) enum BuiltinPolicy {
     Noop,
     /// Plays the answers of `--script`.
     Scripted,
+    /// Gives the answers of `--trajectory` again, and says where the observations differ.
+    Replay,
 }
 
 /// Flags of `doctor`.

@@ -10,6 +10,7 @@ mod formats;
 mod instances;
 pub mod lite;
 mod predictions;
+mod recordings;
 mod rows;
 mod run_config;
 mod run_dir;
@@ -25,9 +26,10 @@ pub use formats::{
 };
 pub use instances::{load_instances, write_instances};
 pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predictions};
+pub use recordings::{RecordingJournal, Recordings, RecoveredRollout};
 pub use run_config::{RUN_SCHEMA_VERSION, RunConfig};
 pub use run_dir::{CommitInfo, RolloutFiles, RunDir};
-pub use run_view::RunView;
+pub use run_view::{RunView, load_trajectory};
 pub use validation::{
     InstanceValidation, ObservedRun, Tally, TestValidation, VALIDATION_SCHEMA_VERSION, ValidationFile,
     without,

@@ -24,7 +24,7 @@ const UNFINISHED_ATTEMPT: &str = ".attempt";
 /// Version of `failure.json`.
 const FAILURE_SCHEMA_VERSION: u32 = 1;
 /// Trades size for speed; trajectories shrink about tenfold already here.
-const ZSTD_LEVEL: i32 = 3;
+pub(crate) const ZSTD_LEVEL: i32 = 3;
 
 /// A run directory that this process alone writes. It reads as a [`RunView`].
 #[derive(Debug)]
@@ -200,7 +200,7 @@ impl RolloutFiles<'_> {
     }
 }
 
-fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, DataError> {
+pub(crate) fn to_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, DataError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(io::Error::from).context("write", path)?;
     bytes.push(b'\n');
     Ok(bytes)
@@ -220,7 +220,7 @@ fn refuse_other_folders(path: &Path) -> Result<(), DataError> {
     Err(DataError::malformed(path, "not a run directory: it has no `run.toml`, and is not empty"))
 }
 
-fn lock(run: &Path) -> Result<File, DataError> {
+pub(crate) fn lock(run: &Path) -> Result<File, DataError> {
     let path = run.join(LOCK);
     let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = open.context("open", &path)?;

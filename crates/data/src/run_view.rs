@@ -18,6 +18,8 @@ use crate::{DataError, read_events};
 
 /// Largest trajectory that is unpacked: a damaged or hostile file must not fill the memory.
 const MAX_TRAJECTORY: u64 = 2 << 30;
+/// What packed files begin with.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// A run directory, for reading.
 #[derive(Debug, Clone)]
@@ -126,15 +128,7 @@ impl RunView {
     /// # Errors
     /// [`DataError`] names the file when it is damaged or of a later version.
     pub fn trajectory(&self, key: &RolloutKey) -> Result<Option<Trajectory>, DataError> {
-        let path = self.rollout_dir(key).join("trajectory.json.zst");
-        let file = match File::open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            file => file.context("read", &path)?,
-        };
-        let mut bytes = Vec::new();
-        let unpacked = zstd::Decoder::new(file).context("read", &path)?;
-        unpacked.take(MAX_TRAJECTORY).read_to_end(&mut bytes).context("read", &path)?;
-        parse_versioned(&path, &bytes, TRAJECTORY_SCHEMA_VERSION).map(Some)
+        load_trajectory(&self.rollout_dir(key).join("trajectory.json.zst"))
     }
 
     /// The patch of a rollout, byte for byte, if it has one.
@@ -179,6 +173,28 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
 }
 
 /// Looks at the version first, so that a file of a later version gives that error and not one about a field.
+/// Reads a trajectory, as JSON or packed as in a run directory, if it is there.
+///
+/// # Errors
+/// [`DataError`] when it is damaged or of a later version.
+pub fn load_trajectory(path: &Path) -> Result<Option<Trajectory>, DataError> {
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.context("read", path)?,
+    };
+    let mut magic = Vec::new();
+    file.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic).context("read", path)?;
+    let mut bytes = Vec::new();
+    let whole = io::Cursor::new(&magic).chain(file);
+    if magic == ZSTD_MAGIC {
+        let unpacked = zstd::Decoder::new(whole).context("read", path)?;
+        unpacked.take(MAX_TRAJECTORY).read_to_end(&mut bytes).context("read", path)?;
+    } else {
+        whole.take(MAX_TRAJECTORY).read_to_end(&mut bytes).context("read", path)?;
+    }
+    parse_versioned(path, &bytes, TRAJECTORY_SCHEMA_VERSION).map(Some)
+}
+
 fn parse_versioned<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T, DataError> {
     let damaged = |error: serde_json::Error| DataError::malformed(path, format!("it is damaged: {error}"));
     let value: Value = serde_json::from_slice(bytes).map_err(damaged)?;

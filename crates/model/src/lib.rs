@@ -2,10 +2,12 @@
 
 mod action;
 mod config;
+pub mod gateway;
 mod gold;
 mod noop;
 mod openai;
 mod policy;
+mod replay;
 mod retry;
 mod scripted;
 mod shell;
@@ -18,5 +20,6 @@ pub use gold::{GoldPolicy, GoldTask};
 pub use noop::NoopPolicy;
 pub use openai::{ChatClient, ChatPolicy};
 pub use policy::{ModelError, Policy};
+pub use replay::{Difference, DifferenceSink, ReplayPolicy};
 pub use scripted::{Script, ScriptedPolicy};
 pub use text_tools::{TextTools, read_text_format};

@@ -1,6 +1,7 @@
 //! What produces the patch of a rollout.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -42,6 +43,11 @@ pub trait Solver: Send + Sync {
     /// Whether [`Solver::solve`] wants a sandbox.
     fn needs_sandbox(&self) -> bool;
 
+    /// Folders of the host that it needs in the sandbox, as [`SandboxSpec`](swegym_sandbox::SandboxSpec) has them.
+    fn binds(&self) -> Vec<(PathBuf, PathBuf, bool)> {
+        Vec::new()
+    }
+
     /// Works on an instance in `sandbox`, which is `None` for a solver that wants none.
     ///
     /// # Errors
@@ -75,6 +81,10 @@ impl Solver for ScaffoldSolver {
 
     fn needs_sandbox(&self) -> bool {
         true
+    }
+
+    fn binds(&self) -> Vec<(PathBuf, PathBuf, bool)> {
+        self.scaffold.binds()
     }
 
     async fn solve(

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -97,13 +98,14 @@ impl Place {
         workshop: &Workshop,
         image: &Image,
         network: Network,
+        extra_binds: Vec<(PathBuf, PathBuf, bool)>,
     ) -> Result<&dyn Sandbox, Failure> {
         let spec = SandboxSpec {
             image: image.clone(),
             upper: Upper::Memory,
             limits: workshop.limits.sandbox,
             network,
-            extra_binds: Vec::new(),
+            extra_binds,
         };
         let sandbox = workshop.backend.create(&spec).await.map_err(|error| Failure::from(&error))?;
         Ok(&**self.0.insert(sandbox))
@@ -189,7 +191,7 @@ impl Unit {
         // It may have cost much, so it is kept, whatever becomes of its evaluation.
         let patch = &draft.solution.insert(solution).patch;
         let begin = Instant::now();
-        let sandbox = draft.place.enter(&self.workshop, &image, Network::None).await?;
+        let sandbox = draft.place.enter(&self.workshop, &image, Network::None, Vec::new()).await?;
         let evaluation = self.evaluate(sandbox, &command, patch).await;
         draft.place.leave().await;
         let mut evaluation = evaluation.map_err(|error| Failure::from(&error))?;
@@ -224,7 +226,7 @@ impl Unit {
         let mut audit = ImageAudit::new(&self.instance);
         let mut failure = None;
         for view in ImageAudit::views(image) {
-            let looked = match place.enter(&self.workshop, &view, Network::None).await {
+            let looked = match place.enter(&self.workshop, &view, Network::None, Vec::new()).await {
                 Ok(sandbox) => audit.look(sandbox).await.map_err(|error| Failure::from(&error)),
                 Err(failure) => Err(failure),
             };
@@ -252,7 +254,10 @@ impl Unit {
     ) -> Result<Solution, AttemptError> {
         let solver = &self.workshop.solver;
         let sandbox = match solver.needs_sandbox() {
-            true => Some(draft.place.enter(&self.workshop, image, self.workshop.network.clone()).await?),
+            true => {
+                let network = self.workshop.network.clone();
+                Some(draft.place.enter(&self.workshop, image, network, solver.binds()).await?)
+            }
             false => None,
         };
         draft.timings.setup_ms = ms(begin);

@@ -2,11 +2,14 @@
 
 mod doctor;
 mod eval;
+mod gateway;
 pub(crate) mod images;
 pub(crate) mod inputs;
+mod outside;
 mod policies;
 mod quickstart;
 mod regrade;
+mod replay;
 mod rollout;
 mod run_report;
 mod runs;
@@ -27,6 +30,7 @@ pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<E
         Command::Validate(args) => Box::pin(validate::run(args, printer)).await,
         Command::Images(command) => Box::pin(images::run(command, printer)).await,
         Command::Runs(command) => stored_runs::run(command, printer),
+        Command::Gateway(args) => Box::pin(gateway::run(args, printer)).await,
         Command::Doctor(args) => doctor::run(&args, printer).await,
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use swegym_core::fncall::TextFormat;
 use swegym_core::{Instance, TestCommand};
 use swegym_environment::{EnvironmentSpec, Specs};
@@ -65,6 +65,7 @@ pub(crate) fn builtin(
     let (name, factory): (&str, PolicyFactory) = match policy {
         BuiltinPolicy::Noop => ("noop", Arc::new(|_, _| Ok(Box::new(NoopPolicy)))),
         BuiltinPolicy::Gold => ("gold", gold(specs.clone())),
+        BuiltinPolicy::Replay => bail!("choose what to replay: only `rollout` can, by `--trajectory`"),
         BuiltinPolicy::Scripted => ("scripted", scripted(script)?),
     };
     Ok(NamedPolicy { name: name.to_owned(), factory, settings: toml::Table::new() })

@@ -9,10 +9,12 @@ use swegym_runner::ScaffoldSolver;
 use swegym_sandbox::{Allowlist, Network};
 
 use super::inputs;
+use super::outside::outside;
 use super::policies::{self, NamedPolicy};
+use super::replay;
 use super::runs::{Run, conclude};
 use super::scaffolds::{self, ConfiguredScaffold};
-use crate::args::RolloutArgs;
+use crate::args::{BuiltinPolicy, RolloutArgs};
 use crate::engine::{Engine, cancelled_by_signals, default_jobs};
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -21,6 +23,9 @@ use crate::printer::Printer;
 pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let inputs = inputs::load(&args.set)?;
     let policy = match args.policy {
+        Some(BuiltinPolicy::Replay) => {
+            let path = args.trajectory.as_deref().context("find what to replay: give `--trajectory`")?;
+            replay::policy(path, args.set.output.as_deref(), printer)?
         Some(builtin) => {
             let (script, tool_format) = (args.script.as_deref(), args.model.tool_format);
             policies::builtin_with(builtin, script, &inputs.specs, tool_format)?
@@ -28,7 +33,14 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
     };
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
-    let ConfiguredScaffold { scaffold, settings: scaffold_settings } = scaffolds::scaffold(&args.scaffold);
+    let (ConfiguredScaffold { scaffold, settings: scaffold_settings }, service) =
+        match &args.outside.agent_command {
+            Some(command) => {
+                let (agent, gateway) = outside(&args, command, &folder, printer).await?;
+                (agent, Some(gateway))
+            }
+            None => (scaffolds::scaffold(&args.scaffold), None),
+        };
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
     let images = engine.images(&inputs, &args.set.sandbox)?;
@@ -40,7 +52,9 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     let mut network = Network::None;
     if !args.allow_host.is_empty() {
         settings.insert("allow_host".to_owned(), args.allow_host.clone().into());
-        network = Network::Allowlist(Allowlist { hosts: args.allow_host });
+    }
+    if !args.allow_host.is_empty() || service.is_some() {
+        network = Network::Allowlist(Allowlist { hosts: args.allow_host, service });
     }
     let run = Run {
         settings,

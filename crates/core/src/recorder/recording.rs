@@ -19,6 +19,8 @@ pub struct Call<'a> {
     pub messages: &'a [Map<String, Value>],
     /// The tools that were sent.
     pub tools: &'a [Value],
+    /// The model that was asked for.
+    pub model: &'a str,
     /// The other fields of the request.
     pub fields: Map<String, Value>,
     /// The answers: one, unless more were asked for.
@@ -50,6 +52,9 @@ pub struct Addition {
     /// Tools on offer, told by the first call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolSpec>,
+    /// The policy, told by the first call.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub policy: String,
 }
 
 /// Makes a trajectory of calls in whatever order conversations are held, go on and branch.
@@ -123,6 +128,11 @@ impl Recorder {
         let mut request = call.fields;
         let is_first = steps_before == 0;
         self.offer(call.tools, is_first, &mut request);
+        if is_first && self.trajectory.policy.is_empty() {
+            call.model.clone_into(&mut self.trajectory.policy);
+        } else if call.model != self.trajectory.policy {
+            request.insert("model".to_owned(), call.model.into());
+        }
         let (indices, node) = self.place(call.messages);
         let ranges = ranges(&indices);
         for answer in call.answers {
@@ -136,6 +146,7 @@ impl Recorder {
             messages: self.trajectory.messages[messages_before..].to_vec(),
             steps: self.trajectory.steps[steps_before..].to_vec(),
             tools: if is_first { self.trajectory.tools.clone() } else { Vec::new() },
+            policy: if is_first { self.trajectory.policy.clone() } else { String::new() },
         }
     }
 
@@ -265,9 +276,9 @@ impl Recorder {
 impl Trajectory {
     /// Appends what a [`Recorder`] added elsewhere.
     pub fn add(&mut self, addition: Addition) {
-        let Addition { messages, steps, tools } = addition;
+        let Addition { messages, steps, tools, policy } = addition;
         if self.steps.is_empty() {
-            self.tools = tools;
+            (self.tools, self.policy) = (tools, policy);
         }
         self.messages.extend(messages);
         steps.iter().for_each(|step| self.usage += step.usage);

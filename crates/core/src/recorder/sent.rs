@@ -52,15 +52,19 @@ fn wire(message: &Message) -> Map<String, Value> {
 }
 
 fn telling(fields: &Map<String, Value>) -> Map<String, Value> {
-    let says = |value: &Value| match value {
+    let fields = fields.iter().filter(|(_, value)| says(value));
+    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+/// Clients send answers back with objects of fields that are all null.
+fn says(value: &Value) -> bool {
+    match value {
         Value::Null => false,
         Value::String(text) => !text.is_empty(),
         Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
+        Value::Object(fields) => fields.values().any(says),
         Value::Bool(_) | Value::Number(_) => true,
-    };
-    let fields = fields.iter().filter(|(_, value)| says(value));
-    fields.map(|(name, value)| (name.clone(), value.clone())).collect()
+    }
 }
 
 fn lenient(fields: &Map<String, Value>) -> Message {
@@ -119,6 +123,7 @@ mod tests {
         for usual in [
             json!({"role": "user", "content": "x"}),
             json!({"role": "assistant", "content": null, "tool_calls": [call], "refusal": null, "annotations": []}),
+            json!({"role": "assistant", "content": "x", "provider_specific_fields": {"refusal": null}}),
             json!({"role": "tool", "tool_call_id": "c", "name": "f", "content": "y"}),
         ] {
             assert_eq!(read(usual.clone()).whole, None, "{usual}");

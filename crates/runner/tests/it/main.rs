@@ -9,6 +9,7 @@
 
 mod endpoint;
 mod infrastructure;
+mod outside;
 mod resume;
 mod text_calls;
 mod toy;

@@ -1,5 +1,6 @@
 //! Makers of sandboxes, and sandboxes.
 
+use std::net::SocketAddr;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -149,6 +150,11 @@ pub trait Sandbox: Send + Sync {
     /// at most 1,000.
     fn connections(&self) -> Vec<Connection> {
         Vec::new()
+    }
+
+    /// Where the service of its [`Allowlist`](crate::Allowlist) is reached from inside, if there is one.
+    fn service(&self) -> Option<SocketAddr> {
+        None
     }
 
     /// What everything inside together has used so far.

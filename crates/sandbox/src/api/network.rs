@@ -1,5 +1,6 @@
 //! What a sandbox can reach, and what it reached.
 
+use std::net::SocketAddr;
 use std::time::SystemTime;
 
 /// What a sandbox can reach.
@@ -23,6 +24,9 @@ pub struct Allowlist {
     /// `name`, `*.name` for every name below it, or an address; `:port` after it, otherwise ports 80 and 443. An
     /// address of IP version 6 stands in brackets.
     pub hosts: Vec<String>,
+    /// A server of the owner's that commands reach at [`Sandbox::service`](crate::Sandbox::service), without a proxy:
+    /// the one place outside that they need not name. It must not trust them.
+    pub service: Option<SocketAddr>,
 }
 
 /// A connection that a sandbox with an [`Allowlist`] asked for.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::AtomicU64;
@@ -217,6 +218,10 @@ impl Sandbox for GuestSandbox {
 
     fn connections(&self) -> Vec<Connection> {
         self.proxy.as_ref().map(Proxy::connections).unwrap_or_default()
+    }
+
+    fn service(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().and_then(Proxy::service)
     }
 
     async fn usage(&self) -> Result<Usage, SandboxError> {

@@ -55,7 +55,7 @@ fn answer(mut client: TcpStream, address: SocketAddr, received: &Mutex<Vec<u8>>)
 
 async fn sandbox(subject: &Subject, hosts: &[String]) -> Box<dyn Sandbox> {
     let hosts = hosts.to_vec();
-    subject.with(|spec| spec.network = Network::Allowlist(Allowlist { hosts })).await
+    subject.with(|spec| spec.network = Network::Allowlist(Allowlist { hosts, service: None })).await
 }
 
 /// Runs a script whose programs also use the proxy for addresses that they would take for their own machine's.
@@ -184,10 +184,41 @@ async fn the_proxy_ends_with_its_sandbox() {
     sandbox.destroy().await.unwrap();
     let sandbox = subject.sandbox().await;
     assert_eq!(text(&*sandbox, "echo $http_proxy$HTTPS_PROXY").await, "\n");
-    spec.network = Network::Allowlist(Allowlist { hosts: vec!["https://files.example".to_owned()] });
+    spec.network =
+        Network::Allowlist(Allowlist { hosts: vec!["https://files.example".to_owned()], service: None });
     let Err(SandboxError::Create { message, .. }) = subject.backend.create(&spec).await else {
         panic!("it was made");
     };
     assert_eq!(message, "`https://files.example` is neither a name, `*.name` nor an address");
     assert!(sandbox.exec(&ExecRequest::new(["true"])).await.unwrap().success());
+}
+
+#[tokio::test]
+async fn a_service_is_reached_without_a_proxy() {
+    let (subject, _state) = subject().await;
+    let (server, other) = (Server::start(), Server::start());
+    let allowlist = Allowlist { hosts: Vec::new(), service: Some(server.address) };
+    let sandbox = subject.with(|spec| spec.network = Network::Allowlist(allowlist)).await;
+    let inside = sandbox.service().expect("the sandbox knows where its service is");
+    let ask = |target: &str| {
+        let script = format!(
+            "exec 3<> /dev/tcp/{}/{}; printf 'GET {target} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n' >&3; while read -r line <&3; do echo \"$line\"; case $line in this*|swegym*) break;; esac; done",
+            inside.ip(),
+            inside.port()
+        );
+        let sandbox = &*sandbox;
+        async move { sh(sandbox, &script).await.stdout.to_text() }
+    };
+    let answer = ask("/path").await;
+    assert!(answer.ends_with(&format!("this is {}\n", server.address)), "{answer}");
+    assert!(
+        server.received().starts_with("GET /path HTTP/1.1\r\nHost: x\r\n\r\n"),
+        "it is passed on as it is"
+    );
+    let refused = ask(&format!("http://{}/", other.address)).await;
+    assert!(refused.contains("403"), "nothing else is reached: {refused}");
+    let refused = ask(&format!("http://{}/", server.address)).await;
+    assert!(refused.contains("403"), "nor that by its address outside: {refused}");
+    assert_eq!(sh(&*sandbox, "echo \"$http_proxy\"").await.stdout.to_text(), "\n");
+    assert!(asked_for(&*sandbox).contains(&("127.0.0.1".to_owned(), server.address.port(), true)));
 }

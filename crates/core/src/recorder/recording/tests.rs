@@ -28,6 +28,7 @@ fn call(recorder: &mut Recorder, messages: &[Sent], answer: &Sent) -> Addition {
     recorder.record(Call {
         messages,
         tools: &[],
+        model: "model",
         fields: Map::new(),
         answers: vec![Answer { message: answer.clone(), ..Answer::default() }],
         model_ms: 0,
@@ -90,7 +91,9 @@ fn tools_and_other_fields_are_kept() {
     let fields = message(json!({"temperature": 0.5, "new_field": {"x": [1]}}));
     for tools in [vec![tool("a")], vec![tool("a")], vec![tool("b")], vec![]] {
         let answers = vec![Answer::default(), Answer::default()];
-        recorder.record(Call { messages: &[], tools: &tools, fields: fields.clone(), answers, model_ms: 1 });
+        let model = if tools.is_empty() { "other" } else { "model" };
+        let call = Call { messages: &[], tools: &tools, model, fields: fields.clone(), answers, model_ms: 1 };
+        recorder.record(call);
     }
     let trajectory = recorder.trajectory();
     assert_eq!(trajectory.tools[0].name, "a");
@@ -98,6 +101,7 @@ fn tools_and_other_fields_are_kept() {
     assert_eq!(request(0), json!({"temperature": 0.5, "new_field": {"x": [1]}}));
     assert_eq!((request(1), request(2)), (json!({}), request(0)));
     assert_eq!((&request(4)["tools"], &request(6)["tools"]), (&json!([tool("b")]), &json!([])));
+    assert_eq!((&request(4)["model"], &request(6)["model"]), (&Value::Null, &json!("other")));
     assert!(trajectory.steps.iter().all(|step| sent_prompt(trajectory, step).is_empty()));
 }
 

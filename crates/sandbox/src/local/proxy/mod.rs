@@ -13,7 +13,7 @@ mod serve;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
@@ -32,6 +32,8 @@ const NO_PROXY: &str = "localhost,127.0.0.1,::1";
 /// The proxy of one sandbox; it ends, with every connection, when this is dropped.
 pub(crate) struct Proxy {
     port: u16,
+    has_hosts: bool,
+    has_service: bool,
     log: Arc<Log>,
     task: JoinHandle<()>,
 }
@@ -44,12 +46,21 @@ impl Proxy {
         let port = listener.local_addr()?.port();
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let log = Arc::new(Log::default());
+        let (has_hosts, has_service) = (policy.has_hosts(), policy.service().is_some());
         let task = tokio::spawn(serve::serve(listener, Arc::new(policy), Arc::clone(&log)));
-        Ok(Self { port, log, task })
+        Ok(Self { port, has_hosts, has_service, log, task })
     }
 
-    /// What tells commands to use it.
+    /// Where the service is reached from inside, if there is one.
+    pub(crate) fn service(&self) -> Option<SocketAddr> {
+        self.has_service.then_some((Ipv4Addr::LOCALHOST, self.port).into())
+    }
+
+    /// What tells commands to use it. Where there is a service and nothing else, commands do better without.
     pub(crate) fn environment(&self) -> BTreeMap<String, String> {
+        if self.has_service && !self.has_hosts {
+            return BTreeMap::new();
+        }
         let address = format!("http://127.0.0.1:{}", self.port);
         let proxies = PROXY_VARIABLES.map(|name| (name.to_owned(), address.clone()));
         let others = NO_PROXY_VARIABLES.map(|name| (name.to_owned(), NO_PROXY.to_owned()));

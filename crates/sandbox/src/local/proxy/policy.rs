@@ -15,6 +15,7 @@ const MOST_ENTRIES: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct Policy {
     rules: Vec<Rule>,
+    service: Option<SocketAddr>,
 }
 
 #[derive(Debug)]
@@ -49,7 +50,17 @@ impl Policy {
         let rules = list.hosts.iter().map(|entry| {
             Rule::parse(entry).ok_or_else(|| format!("`{entry}` is neither a name, `*.name` nor an address"))
         });
-        Ok(Self { rules: rules.collect::<Result<_, _>>()? })
+        Ok(Self { rules: rules.collect::<Result<_, _>>()?, service: list.service })
+    }
+
+    /// Where requests go that are not for a proxy.
+    pub(super) fn service(&self) -> Option<SocketAddr> {
+        self.service
+    }
+
+    /// Whether there is anything to reach through a proxy.
+    pub(super) fn has_hosts(&self) -> bool {
+        !self.rules.is_empty()
     }
 
     /// Whether a target may be asked for; what its name resolves to is another question.
@@ -103,7 +114,8 @@ mod tests {
     use super::*;
 
     fn policy(hosts: &[&str]) -> Policy {
-        Policy::new(&Allowlist { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() }).unwrap()
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        Policy::new(&Allowlist { hosts, service: None }).unwrap()
     }
 
     fn allows(policy: &Policy, host: &str, port: u16) -> bool {
@@ -137,7 +149,7 @@ mod tests {
         for entry in
             ["", "*", "*.", "*.10.0.0.1", "a b", "https://a.example", "a.example:0x50", "a.example/x"]
         {
-            let error = Policy::new(&Allowlist { hosts: vec![entry.to_owned()] }).unwrap_err();
+            let error = Policy::new(&Allowlist { hosts: vec![entry.to_owned()], service: None }).unwrap_err();
             assert_eq!(error, format!("`{entry}` is neither a name, `*.name` nor an address"));
         }
     }

@@ -11,15 +11,23 @@ use tokio::time::{Instant, timeout};
 use super::log::Entry;
 
 /// Without a byte in either direction a connection is closed after this.
-const IDLE: Duration = Duration::from_secs(120);
+pub(super) const IDLE: Duration = Duration::from_secs(120);
+/// The same with a service, which is the owner's own and may think for long before it answers.
+pub(super) const SERVICE_IDLE: Duration = Duration::from_secs(3600);
 const CHUNK_BYTES: usize = 32 << 10;
 
-/// Passes bytes between both until both directions have ended, one fails, or nothing happens for long. No more than
+/// Passes bytes between both until both directions have ended, one fails, or nothing happens for `idle`. No more than
 /// `up_bytes` go up.
-pub(super) async fn relay(client: &mut TcpStream, remote: &mut TcpStream, up_bytes: u64, entry: &Entry) {
+pub(super) async fn relay(
+    client: &mut TcpStream,
+    remote: &mut TcpStream,
+    up_bytes: u64,
+    entry: &Entry,
+    idle: Duration,
+) {
     let (mut from_client, mut to_client) = client.split();
     let (mut from_remote, mut to_remote) = remote.split();
-    let clock = Clock { begin: Instant::now(), last: AtomicU64::new(0) };
+    let clock = Clock { begin: Instant::now(), idle, last: AtomicU64::new(0) };
     let up = async {
         let mut limited = (&mut from_client).take(up_bytes);
         pass(&mut limited, &mut to_remote, &entry.bytes_up, &clock).await?;
@@ -36,6 +44,7 @@ pub(super) async fn relay(client: &mut TcpStream, remote: &mut TcpStream, up_byt
 /// When a byte was passed on last, in either direction.
 struct Clock {
     begin: Instant,
+    idle: Duration,
     /// Milliseconds since.
     last: AtomicU64,
 }
@@ -48,7 +57,7 @@ impl Clock {
 
     fn left(&self) -> Duration {
         let last = Duration::from_millis(self.last.load(Ordering::Relaxed));
-        (last + IDLE).saturating_sub(self.begin.elapsed())
+        (last + self.idle).saturating_sub(self.begin.elapsed())
     }
 }
 
@@ -69,7 +78,7 @@ async fn pass(
         if length == 0 {
             return Ok(());
         }
-        timeout(IDLE, to.write_all(&chunk[..length])).await??;
+        timeout(clock.idle, to.write_all(&chunk[..length])).await??;
         count.fetch_add(length as u64, Ordering::Relaxed);
         clock.touch();
     }

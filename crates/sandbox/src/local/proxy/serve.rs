@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::head::{Host, Refusal, Request, Target};
 use super::log::Log;
 use super::policy::Policy;
-use super::relay::relay;
+use super::relay::{IDLE, SERVICE_IDLE, relay};
 
 /// Connections of one sandbox at a time; the kernel keeps some more waiting.
 const CONNECTIONS: usize = 64;
@@ -56,6 +56,9 @@ async fn handle(mut client: TcpStream, policy: &Policy, log: &Log) -> io::Result
         Ok(Err(refusal)) => return refuse(&mut client, refusal.0, refusal.1).await,
         Err(_) => return refuse(&mut client, 408, "the head of the request did not come in time").await,
     };
+    if let Some(service) = policy.service().filter(|_| is_for_service(&head)) {
+        return serve_from(service, client, [head, rest].concat(), log).await;
+    }
     let request = match Request::parse(&head) {
         Ok(request) => request,
         Err((status, reason)) => return refuse(&mut client, status, reason).await,
@@ -89,7 +92,29 @@ async fn handle(mut client: TcpStream, policy: &Policy, log: &Log) -> io::Result
     };
     timeout(PATIENCE, remote.write_all(&first)).await??;
     entry.bytes_up.fetch_add(first.len() as u64, Ordering::Relaxed);
-    relay(&mut client, &mut remote, up_bytes, &entry).await;
+    relay(&mut client, &mut remote, up_bytes, &entry, IDLE).await;
+    Ok(())
+}
+
+/// A proxy is asked for an address, a server for a path of its own.
+fn is_for_service(head: &[u8]) -> bool {
+    head.split(|byte| *byte == b' ').nth(1).is_some_and(|target| target.starts_with(b"/"))
+}
+
+/// Passes a connection on as it is: the service is the only one that reads it.
+async fn serve_from(service: SocketAddr, mut client: TcpStream, first: Vec<u8>, log: &Log) -> io::Result<()> {
+    let target = Target { host: Host::Address(service.ip()), port: service.port() };
+    let entry = log.add(&target, true);
+    let mut remote = match connect(&[service]).await {
+        Ok(remote) => remote,
+        Err(error) => {
+            let (status, reason) = no_connection(&target, &error);
+            return refuse(&mut client, status, &reason).await;
+        }
+    };
+    timeout(PATIENCE, remote.write_all(&first)).await??;
+    entry.bytes_up.fetch_add(first.len() as u64, Ordering::Relaxed);
+    relay(&mut client, &mut remote, u64::MAX, &entry, SERVICE_IDLE).await;
     Ok(())
 }
 
