@@ -11,7 +11,7 @@ use swegym_harness::Profile;
 
 pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
-pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
+pub(crate) use scaffold::{BehaviourName, ScaffoldArgs, ScaffoldName};
 
 /// Turn real software tasks into training environments for coding agents
 #[derive(Debug, Parser)]

@@ -1,16 +1,20 @@
 //! What ours must give for the records of each vector file.
 
+mod agent_loop;
 mod apply;
 mod collect;
 mod directives;
 mod eval_scripts;
+mod events;
 mod grading;
 mod issue_links;
 mod lite;
 mod log_parsers;
 mod patches;
+mod prompts;
 mod requirements;
 mod run_report;
+mod stuck;
 mod validation;
 mod versions;
 
@@ -39,4 +43,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "apply", check: apply::check },
     Suite { name: "directives", check: directives::check },
     Suite { name: "lite", check: lite::check },
+    Suite { name: "stuck", check: stuck::check },
+    Suite { name: "agent_loop", check: agent_loop::check },
+    Suite { name: "prompts", check: prompts::check },
 ];

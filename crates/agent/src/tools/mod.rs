@@ -1,11 +1,14 @@
 //! The tools that scaffolds offer. Each is a file: its specification, and what a call of it does.
 
 mod arguments;
+pub(crate) mod command;
 mod edit;
 mod editor;
 mod finish;
 mod shell;
+mod think;
 mod toolbox;
 mod undo;
 
-pub(crate) use toolbox::{Reply, Toolbox, specs};
+pub(crate) use arguments::Arguments;
+pub(crate) use toolbox::{Observed, Reply, ToolError, Toolbox, specs};

@@ -1,6 +1,9 @@
 //! Rollouts of scripted policies on small repositories of the host.
 
+mod hostile;
+mod mini;
 mod patch;
 mod rollout;
+mod session;
 mod support;
 mod tools;

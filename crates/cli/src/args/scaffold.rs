@@ -1,6 +1,8 @@
 //! Flags about the program around the policy.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, ValueEnum};
 
 /// Which scaffold, and its limits.
 #[derive(Debug, Args)]
@@ -17,6 +19,15 @@ pub(crate) struct ScaffoldArgs {
     /// Seconds after which a rollout ends
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+    /// Folder of prompts that replace those of the scaffold: files of the same names, and `tools.json`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// Whether files that the agent made belong to its patch
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub(crate) new_files: bool,
+    /// Whose customs hold in `codeact`: commands, observations and rules for being stuck
+    #[arg(long, value_enum, default_value_t = BehaviourName::Sane)]
+    pub(crate) behaviour: BehaviourName,
 }
 
 /// A scaffold by name.
@@ -24,4 +35,17 @@ pub(crate) struct ScaffoldArgs {
 pub(crate) enum ScaffoldName {
     /// A shell and a file editor, called as functions.
     Codeact,
+    /// One shell command a step, called as a function, and nothing else.
+    Mini,
+    /// The same, with commands as blocks in the text.
+    MiniText,
+}
+
+/// Customs by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BehaviourName {
+    /// Ours.
+    Sane,
+    /// Those that the SWE-Gym data was sampled with, quirks included.
+    Openhands,
 }
