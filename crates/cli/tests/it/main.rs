@@ -12,4 +12,5 @@ mod foreign_images;
 mod images;
 mod machine;
 mod pipeline;
+mod prompts;
 mod support;

@@ -10,5 +10,6 @@
 mod endpoint;
 mod infrastructure;
 mod resume;
+mod scaffolds;
 mod toy;
 mod verdicts;
