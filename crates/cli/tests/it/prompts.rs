@@ -22,7 +22,7 @@ fn prompts_that_are_none_stop_a_run_before_it_begins() {
     ];
     for (scaffold, file, text, expected) in cases {
         let place = Place::new();
-        place.write("tasks.jsonl", &row.to_string());
+        place.write("tasks.jsonl", row.to_string());
         place.write("specs.json", r#"{"o/n": {"1": {"python": "3", "test_cmd": "true"}}}"#);
         std::fs::create_dir_all(place.path("repos")).unwrap();
         std::fs::create_dir_all(place.path("prompts")).unwrap();
