@@ -33,26 +33,14 @@ pub enum AgentCause {
         /// End of what it printed.
         output: String,
     },
-    /// A prompt could not be made from its template: a defect of this crate.
-    #[error("render a prompt")]
-    Prompt(#[from] minijinja::Error),
-    /// Git cannot compare the files with the base commit, for instance because the repository was deleted.
-    #[error("take the patch: git {end}: {message}")]
-    Patch {
-        /// How git ended.
+    /// A prompt could not be made from its template.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The comparison with the base commit was killed, so that another attempt may succeed.
+    #[error("take the patch: git {end}")]
+    PatchKilled {
+        /// By what.
         end: String,
-        /// End of what it printed.
-        message: String,
-        /// Whether it was killed, so that another attempt may succeed.
-        killed: bool,
-    },
-    /// The patch is larger than any that can be meant.
-    #[error("take the patch: it has {bytes} bytes, more than the limit of {limit}")]
-    PatchTooLarge {
-        /// Its size.
-        bytes: u64,
-        /// The limit.
-        limit: usize,
     },
 }
 
@@ -69,13 +57,31 @@ impl From<&AgentError> for Failure {
             AgentCause::Model(cause) => return cause.into(),
             AgentCause::Outside { .. } => (Boundary::Agent, "agent_command", false),
             AgentCause::Prompt(_) => (Boundary::Internal, "prompt", false),
-            AgentCause::Patch { killed, .. } => (Boundary::Agent, "patch", *killed),
-            AgentCause::PatchTooLarge { .. } => (Boundary::Agent, "patch_too_large", false),
+            AgentCause::PatchKilled { .. } => (Boundary::Agent, "patch", true),
         };
-        let mut message = format!("failed to {error}");
-        if let AgentCause::Prompt(cause) = &error.cause {
-            message.push_str(&format!(": {cause}"));
-        }
-        Self { boundary, kind: kind.to_owned(), message, retryable }
+        Self { boundary, kind: kind.to_owned(), message: format!("failed to {error}"), retryable }
+    }
+}
+
+/// What is wrong with a prompt.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("read the prompt `{file}`: {}{message}", line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+pub struct PromptError {
+    /// Its file.
+    pub file: String,
+    /// The line that is at fault, where one is.
+    pub line: Option<usize>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl PromptError {
+    pub(crate) fn new(file: String, line: Option<usize>, message: String) -> Self {
+        Self { file, line, message }
+    }
+
+    pub(crate) fn of(file: &str, error: &minijinja::Error) -> Self {
+        let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+        Self::new(file.to_owned(), error.line(), format!("{}{detail}", error.kind()))
     }
 }

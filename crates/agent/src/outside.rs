@@ -11,7 +11,7 @@ use swegym_model::{ModelError, Policy};
 use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError};
 
 use crate::clip::last;
-use crate::patch::take_patch;
+use crate::patch::conclude;
 use crate::{AgentCause, AgentError, Outcome, Scaffold, ScaffoldConfig};
 
 /// Where the agent's own files lie in the sandbox.
@@ -159,10 +159,7 @@ impl Scaffold for OutsideAgent {
             Ok(exit_status) => recording.trajectory.exit_status = exit_status,
             Err(cause) => return Err(AgentError::new(cause, recording.trajectory)),
         }
-        match take_patch(sandbox, &self.config.repo_dir, &problem.base_commit).await {
-            Ok(patch) => Ok(Outcome { trajectory: recording.trajectory, patch }),
-            Err(cause) => Err(AgentError::new(cause, recording.trajectory)),
-        }
+        conclude(sandbox, &self.config, problem, recording.trajectory).await
     }
 }
 

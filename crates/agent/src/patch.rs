@@ -1,38 +1,84 @@
 //! Taking the patch: what a rollout changed in the repository, as bytes that apply to the base commit.
+//!
+//! What belongs to it: every change to a file of the base commit, and the files that were made, unless git ignores
+//! them (by `.gitignore` or `.git/info/exclude`) or their names are those of build products or scratch files. Of a
+//! repository that was destroyed no patch can be taken, nor of changes beyond the size limit: then the rollout has
+//! brought forth nothing, and its trajectory says why.
 
 use std::time::Duration;
 
-use swegym_core::{CommitId, Patch};
+use swegym_core::{Message, Patch, Problem, Role, Trajectory};
 use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox};
 
-use crate::AgentCause;
 use crate::clip::last;
+use crate::{AgentCause, AgentError, Outcome, ScaffoldConfig};
 
 const SCRIPT: &str = include_str!("take_patch.sh");
 
-/// New files that are never part of the work, as patterns of a `.gitignore`: what running Python and its
-/// tests leaves behind. Files of the base commit are not affected.
-const BUILD_PRODUCTS: [&str; 6] =
-    ["__pycache__/", "*.pyc", "*.egg-info/", ".pytest_cache/", ".hypothesis/", ".coverage"];
+/// New files that are never part of the work, as patterns of a `.gitignore`: what running Python and its tests, patching
+/// and editing leave behind, and scripts at the top whose names say that they reproduce the problem. Files of the base
+/// commit are not affected.
+const LEFT_OUT: [&str; 20] = [
+    "__pycache__/",
+    "*.pyc",
+    "*.pyo",
+    "*.egg-info/",
+    ".eggs/",
+    ".pytest_cache/",
+    ".hypothesis/",
+    ".mypy_cache/",
+    ".ruff_cache/",
+    ".tox/",
+    ".nox/",
+    ".ipynb_checkpoints/",
+    ".coverage",
+    ".coverage.*",
+    "*.orig",
+    "*.rej",
+    "*.swp",
+    "*~",
+    "/reproduce*.py",
+    "/repro_*.py",
+];
 const SIZE_LIMIT: usize = 16 << 20;
 const TIME_LIMIT: Duration = Duration::from_secs(300);
-/// Characters of git's complaints that go into an error.
+/// Characters of git's complaints that are kept.
 const MESSAGE_LIMIT: usize = 1000;
 
-/// Compares the files under `repo_dir` with `base`, whatever state the repository was left in: new files that
-/// it does not ignore, deletions, modes and binary files included.
-pub(crate) async fn take_patch(
+/// Takes the patch of a rollout that has ended. Where the policy left nothing that a patch can be taken of, the patch is
+/// empty, and a last message of the trajectory, which nobody was shown, says why.
+pub(crate) async fn conclude(
     sandbox: &dyn Sandbox,
-    repo_dir: &str,
-    base: &CommitId,
-) -> Result<Patch, AgentCause> {
-    let object_format = if base.as_str().len() == 64 { "sha256" } else { "sha1" };
-    let build_products = BUILD_PRODUCTS.join("\n");
+    config: &ScaffoldConfig,
+    problem: &Problem,
+    mut trajectory: Trajectory,
+) -> Result<Outcome, AgentError> {
+    match take_patch(sandbox, config, problem).await {
+        Ok(Ok(patch)) => Ok(Outcome { trajectory, patch }),
+        Ok(Err(why)) => {
+            trajectory.messages.push(Message::text(Role::User, format!("There is no patch: {why}")));
+            Ok(Outcome { trajectory, patch: Patch::default() })
+        }
+        Err(cause) => Err(AgentError::new(cause, trajectory)),
+    }
+}
+
+/// Compares the files of the repository with the base commit, whatever state it was left in: deletions, modes and binary
+/// files included. The inner error is why the policy's own doing leaves no patch.
+async fn take_patch(
+    sandbox: &dyn Sandbox,
+    config: &ScaffoldConfig,
+    problem: &Problem,
+) -> Result<Result<Patch, String>, AgentCause> {
+    let base = problem.base_commit.as_str();
+    let object_format = if base.len() == 64 { "sha256" } else { "sha1" };
+    let left_out = LEFT_OUT.join("\n");
     let variables = [
-        ("REPO", repo_dir),
-        ("BASE", base.as_str()),
+        ("REPO", config.repo_dir.as_str()),
+        ("BASE", base),
         ("OBJECT_FORMAT", object_format),
-        ("EXCLUDE", &build_products),
+        ("EXCLUDE", &left_out),
+        ("ADDED", if config.new_files { "--all" } else { "--update" }),
     ];
     let mut request = ExecRequest::shell(SCRIPT)
         .in_folder("/")
@@ -42,28 +88,26 @@ pub(crate) async fn take_patch(
     patch_of(sandbox.exec(&request).await?)
 }
 
-fn patch_of(output: ExecOutput) -> Result<Patch, AgentCause> {
-    if !output.success() {
-        return Err(AgentCause::Patch {
-            end: ending(output.status),
-            message: last(output.stderr.to_text().trim(), MESSAGE_LIMIT).to_owned(),
-            killed: output.exit_code().is_none(),
-        });
-    }
+fn patch_of(output: ExecOutput) -> Result<Result<Patch, String>, AgentCause> {
+    let end = match output.status {
+        ExecStatus::Exited(0) => return Ok(within_limit(output)),
+        ExecStatus::Exited(code) => {
+            let said = output.stderr.to_text();
+            return Ok(Err(format!("git ended with exit code {code}: {}", last(said.trim(), MESSAGE_LIMIT))));
+        }
+        ExecStatus::Signaled(signal) => format!("was killed by signal {signal}"),
+        ExecStatus::TimedOut => format!("took longer than {} s", TIME_LIMIT.as_secs()),
+        ExecStatus::OutOfMemory => "needed more memory than the sandbox has".to_owned(),
+    };
+    Err(AgentCause::PatchKilled { end })
+}
+
+fn within_limit(output: ExecOutput) -> Result<Patch, String> {
     let mut bytes = output.stdout.head;
     bytes.extend_from_slice(&output.stdout.tail);
     let size = bytes.len() as u64 + output.stdout.dropped;
     if output.stdout.dropped > 0 || bytes.len() > SIZE_LIMIT {
-        return Err(AgentCause::PatchTooLarge { bytes: size, limit: SIZE_LIMIT });
+        return Err(format!("it would have {size} bytes, more than the limit of {SIZE_LIMIT}"));
     }
     Ok(Patch::new(bytes))
-}
-
-fn ending(status: ExecStatus) -> String {
-    match status {
-        ExecStatus::Exited(code) => format!("ended with exit code {code}"),
-        ExecStatus::Signaled(signal) => format!("was killed by signal {signal}"),
-        ExecStatus::TimedOut => format!("took longer than {} s", TIME_LIMIT.as_secs()),
-        ExecStatus::OutOfMemory => "needed more memory than the sandbox has".to_owned(),
-    }
 }

@@ -35,7 +35,8 @@ pub trait Scaffold: Send + Sync {
     /// trajectory.
     ///
     /// # Errors
-    /// [`AgentError`] when sandbox or policy fail, or the patch cannot be taken; it holds the trajectory so far.
+    /// [`AgentError`] when sandbox or policy fail; it holds the trajectory so far. A repository that the policy destroyed
+    /// gives an empty patch.
     async fn run(
         &self,
         problem: &Problem,

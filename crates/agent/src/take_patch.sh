@@ -26,12 +26,15 @@ fi
 
 cd "$REPO"
 git read-tree "$BASE"
+# New files belong to it or not, as is asked for.
+others=
+[ "$ADDED" != --all ] || others=--others
 added=0
-git add --all --ignore-errors >&2 || added=$?
+git add "$ADDED" --ignore-errors >&2 || added=$?
 # 1 says that some paths could not be added. A repository within the repository that has no commit is such a
 # path, and no part of the work; anything else would be missing from the patch.
 if [ "$added" -eq 1 ]; then
-    git ls-files --modified --others --exclude-standard | grep -v '/$' > "$scratch/left" || true
+    git ls-files --modified $others --exclude-standard | grep -v '/$' > "$scratch/left" || true
     [ ! -s "$scratch/left" ] || exit 1
 elif [ "$added" -ne 0 ]; then
     exit "$added"

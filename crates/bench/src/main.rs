@@ -11,6 +11,7 @@ mod idle;
 mod logs;
 mod quickstart;
 mod sandbox;
+mod scaffold;
 mod session;
 
 use std::process::ExitCode;
@@ -56,6 +57,15 @@ enum Bench {
         /// Rounds; each measures both, one after the other
         #[arg(long, default_value_t = 20)]
         rounds: usize,
+    },
+    /// Roll a scripted policy out, many at once: the scaffold's own time a step, and memory of a rollout
+    Scaffold {
+        /// Rollouts at once (repeatable)
+        #[arg(long, default_values_t = [16, 256])]
+        rollouts: Vec<usize>,
+        /// Steps of each
+        #[arg(long, default_value_t = 30)]
+        steps: usize,
     },
     /// Run a command in a shell session; beside a plain `bash` on pipes
     Session {
@@ -108,6 +118,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Docker(arguments) => docker::run(&arguments)?,
         Bench::Sandbox { rounds, seconds } => sandbox::run(rounds, seconds)?,
         Bench::Fork { rounds } => fork::run(rounds)?,
+        Bench::Scaffold { rollouts, steps } => scaffold::run(&rollouts, steps)?,
         Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
         Bench::Harness { rounds } => harness::run(rounds)?,

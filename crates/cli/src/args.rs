@@ -19,7 +19,7 @@ pub(crate) use runs::{
 pub(crate) use gateway::GatewayArgs;
 pub(crate) use outside::OutsideArgs;
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
-pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
+pub(crate) use scaffold::{BehaviourName, ScaffoldArgs, ScaffoldName};
 
 /// Turn real software tasks into training environments for coding agents
 #[derive(Debug, Parser)]

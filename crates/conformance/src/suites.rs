@@ -1,11 +1,13 @@
 //! What ours must give for the records of each vector file.
 
+mod agent_loop;
 mod apply;
 mod bash_split;
 mod collect;
 mod directives;
 mod editor;
 mod eval_scripts;
+mod events;
 mod fncall;
 mod grading;
 mod issue_links;
@@ -13,8 +15,10 @@ mod lite;
 mod log_parsers;
 mod moatless;
 mod patches;
+mod prompts;
 mod requirements;
 mod run_report;
+mod stuck;
 mod truncate;
 mod validation;
 mod versions;
@@ -49,4 +53,7 @@ pub(crate) const SUITES: &[Suite] = &[
     Suite { name: "truncate", check: truncate::check },
     Suite { name: "moatless", check: moatless::check },
     Suite { name: "bash_split", check: bash_split::check },
+    Suite { name: "stuck", check: stuck::check },
+    Suite { name: "agent_loop", check: agent_loop::check },
+    Suite { name: "prompts", check: prompts::check },
 ];

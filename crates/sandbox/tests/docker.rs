@@ -47,7 +47,8 @@ const LACKS: &[(Ability, &str)] = &[
     (Ability::QuickForks, "a fork is an image and a container of the daemon; fewer are made"),
 ];
 fn allowlist(hosts: &[&str]) -> Network {
-    Network::Allowlist(Allowlist { hosts: hosts.iter().map(|host| (*host).to_owned()).collect() })
+    let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+    Network::Allowlist(Allowlist { hosts, service: None })
 }
 
 /// Makes a test process an owner that holds a sandbox until it is killed: the state folder.

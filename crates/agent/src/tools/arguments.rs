@@ -11,11 +11,11 @@ const SIZE_LIMIT: usize = 1 << 20;
 
 /// The members of an arguments object; all of them are named in the tool's specification.
 #[derive(Debug)]
-pub(super) struct Arguments(Map<String, Value>);
+pub(crate) struct Arguments(Map<String, Value>);
 
 impl Arguments {
     /// Reads the text; no text at all counts as no arguments.
-    pub(super) fn parse(spec: &ToolSpec, text: &str) -> Result<Self, ToolError> {
+    pub(crate) fn parse(spec: &ToolSpec, text: &str) -> Result<Self, ToolError> {
         if text.len() > SIZE_LIMIT {
             return Err(ToolError::refused(format!(
                 "the arguments have {} bytes, more than the limit of {SIZE_LIMIT}",
@@ -50,7 +50,7 @@ impl Arguments {
     }
 
     /// A text that must be there.
-    pub(super) fn text(&self, name: &str) -> Result<&str, ToolError> {
+    pub(crate) fn text(&self, name: &str) -> Result<&str, ToolError> {
         self.optional_text(name)?.ok_or_else(|| missing(name))
     }
 
@@ -65,10 +65,17 @@ impl Arguments {
         number.ok_or_else(|| missing(name))
     }
 
-    /// A number above 0 that may be missing or null.
+    /// A number above 0 that may be missing or null. Calls in text form have it as a text.
     pub(super) fn optional_positive(&self, name: &str) -> Result<Option<f64>, ToolError> {
-        let positive = |value: &Value| value.as_f64().filter(|number| *number > 0.0);
-        self.get(name, "a number above 0", positive)
+        let number = |value: &Value| value.as_f64().or_else(|| value.as_str()?.trim().parse().ok());
+        self.get(name, "a number above 0", |value| number(value).filter(|number| *number > 0.0))
+    }
+
+    /// True or false; false where it is missing or null. Calls in text form have it as a text.
+    pub(super) fn optional_flag(&self, name: &str) -> Result<bool, ToolError> {
+        let flag =
+            |value: &Value| value.as_bool().or_else(|| value.as_str()?.trim().to_lowercase().parse().ok());
+        Ok(self.get(name, "true or false", flag)?.unwrap_or(false))
     }
 
     /// A list of two whole numbers that may be missing or null.

@@ -5,9 +5,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use swegym_core::{ExitStatus, Failure, Patch};
+use swegym_core::{ExitStatus, Patch};
 
-use crate::support::{Workplace, answer, bash, finish, observations, script, shell};
+use crate::support::{Workplace, bash, observations, shell};
 
 /// Touches every kind of file.
 const WORK: &str = r#"
@@ -29,7 +29,7 @@ ln -s src/app.py link
 async fn patch_after(place: &Workplace, commands: &[&str]) -> Patch {
     let outcome = place.run_calls(commands.iter().map(|command| bash(command)).collect()).await;
     let seen = observations(&outcome.trajectory);
-    assert!(seen.iter().all(|text| text.ends_with("[exit code 0]")), "{seen:?}");
+    assert!(seen.iter().all(|text| text.contains("[exit code 0 in ")), "{seen:?}");
     outcome.patch
 }
 
@@ -80,7 +80,7 @@ async fn what_running_tests_leaves_behind_is_not_in_the_patch() {
     let place = Workplace::new();
     let litter = "mkdir -p src/__pycache__ .pytest_cache/v toy.egg-info .hypothesis
         touch src/__pycache__/app.cpython-311.pyc src/old.pyc .pytest_cache/v/x toy.egg-info/PKG-INFO \
-            .hypothesis/y .coverage build.log listed
+            .hypothesis/y .coverage build.log listed reproduce_issue.py src/app.py.orig .x.swp
         echo /listed >> .git/info/exclude";
     assert_eq!(patch_after(&place, &[litter]).await, Patch::default());
     let patch = patch_after(&place, &["echo changed > tracked.pyc; rm .gitignore"]).await;
@@ -166,25 +166,35 @@ async fn hostile_configuration_changes_nothing_and_runs_nothing() {
     assert!(!place.beside("sprung").exists());
 }
 
-#[tokio::test]
-async fn without_a_repository_there_is_an_error_and_no_empty_patch() {
+/// A rollout that leaves no patch: what its last message says.
+async fn why_there_is_none(command: &str) -> String {
     let place = Workplace::new();
-    let answers = vec![answer(vec![bash("rm -rf .git")]), answer(vec![finish()])];
-    let error = place.run(script(answers)).await.unwrap_err();
-    assert_eq!(error.trajectory.exit_status, ExitStatus::Finished);
-    let failure = Failure::from(&error);
-    assert_eq!((failure.kind.as_str(), failure.retryable), ("patch", false));
-    assert!(
-        failure.message.starts_with("failed to take the patch: git ended with exit code 1: "),
-        "{failure}"
-    );
+    let outcome = place.run_calls(vec![bash(command)]).await;
+    assert_eq!(outcome.trajectory.exit_status, ExitStatus::Finished);
+    assert_eq!(outcome.patch, Patch::default());
+    outcome.trajectory.messages.last().expect("there is a task").content.clone()
+}
+
+#[tokio::test]
+async fn of_a_destroyed_repository_there_is_no_patch_and_the_trajectory_says_so() {
+    for command in ["rm -rf .git", "rm -rf .git; git init", "cd ..; rm -rf testbed"] {
+        let why = why_there_is_none(command).await;
+        assert!(why.starts_with("There is no patch: git ended with exit code 1"), "{command}: {why}");
+    }
 }
 
 #[tokio::test]
 async fn a_patch_has_a_size_limit() {
-    let place = Workplace::new();
-    let answers = vec![answer(vec![bash("head -c 20000000 /dev/urandom > noise")]), answer(vec![finish()])];
-    let error = place.run(script(answers)).await.unwrap_err();
-    assert_eq!(Failure::from(&error).kind, "patch_too_large");
-    assert!(error.to_string().ends_with("more than the limit of 16777216"), "{error}");
+    let why = why_there_is_none("head -c 20000000 /dev/urandom > noise").await;
+    assert!(why.ends_with("more than the limit of 16777216"), "{why}");
+}
+
+#[tokio::test]
+async fn new_files_can_be_left_out() {
+    let mut place = Workplace::new();
+    place.config.new_files = false;
+    let patch =
+        patch_after(&place, &["echo 2 >> README; rm gone.txt; echo new > new.py; git add new.py"]).await;
+    let text = patch.to_text_lossy();
+    assert!(text.contains("b/README") && text.contains("deleted file") && !text.contains("new.py"), "{text}");
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use serde_json::json;
-use swegym_core::{Boundary, Completion, ExitStatus, Failure, Message, Role, ToolCall};
+use swegym_agent::Behaviour;
+use swegym_core::{Boundary, ChatRequest, Completion, ExitStatus, Failure, Message, Role, ToolCall};
 use swegym_model::ModelError;
 
-use crate::support::{Script, Workplace, answer, bash, finish, observations, raw_call, script};
+use crate::support::{Script, Seeing, Workplace, answer, bash, finish, observations, raw_call, script};
 
 fn silence() -> Completion {
     Completion { message: Message::text(Role::Assistant, "I think that ..."), ..answer(Vec::new()) }
@@ -31,11 +32,11 @@ async fn a_policy_that_finishes_leaves_a_trajectory_and_a_patch() {
     assert_eq!(trajectory.steps.iter().map(|step| step.message_index).collect::<Vec<_>>(), [2, 4]);
     assert!(trajectory.messages[1].content.contains("It is broken."));
     let repo_dir = &place.config.repo_dir;
-    let printed = format!("{repo_dir}\ndef f():\n\treturn 1\n[exit code 0]");
-    assert_eq!(observations(trajectory), [printed.as_str(), "[exit code 0]"]);
+    let end = format!("[exit code 0 in {repo_dir}]");
+    assert_eq!(observations(trajectory), [&format!("{repo_dir}\ndef f():\n\treturn 1\n{end}"), &end]);
     assert!(outcome.patch.to_text_lossy().contains("-\treturn 1\n+\treturn 2\n"));
     let names: Vec<&str> = trajectory.tools.iter().map(|tool| tool.name.as_str()).collect();
-    assert_eq!(names, ["execute_bash", "str_replace_editor", "finish"]);
+    assert_eq!(names, ["execute_bash", "str_replace_editor", "think", "finish"]);
 }
 
 #[tokio::test]
@@ -81,7 +82,7 @@ async fn time_is_limited() {
     let outcome = place.run(script(vec![answer(calls)])).await.unwrap();
     assert_eq!(outcome.trajectory.exit_status, ExitStatus::TimeLimit);
     let seen = observations(&outcome.trajectory);
-    assert!(seen[0].starts_with("[timed out after 0."), "{}", seen[0]);
+    assert!(seen[0].starts_with("[it still runs, since 0."), "{}", seen[0]);
     assert_eq!(seen[1], "ERROR: not executed: the time limit is reached");
     assert!(outcome.patch.to_text_lossy().contains("b/new"));
 }
@@ -115,7 +116,7 @@ async fn what_is_wrong_with_a_call_is_an_observation() {
         (
             "python",
             "{}",
-            "no tool is called `python`; the tools are execute_bash, str_replace_editor, finish",
+            "no tool is called `python`; the tools are execute_bash, str_replace_editor, think, finish",
         ),
         ("", "", "no tool is called ``"),
     ];
@@ -136,11 +137,11 @@ async fn many_calls_of_one_answer_are_executed_in_order() {
     let outcome = place.run_calls(calls).await;
     let seen = observations(&outcome.trajectory);
     assert_eq!(seen.len(), 200);
-    assert_eq!(seen[199], "200\n[exit code 0]");
+    assert!(seen[199].starts_with("200\n[exit code 0 in "), "{}", seen[199]);
 
     let outcome = place.run_calls((0..300).map(|_| bash("true")).collect()).await;
     let seen = observations(&outcome.trajectory);
-    assert_eq!(seen[255], "[exit code 0]");
+    assert!(seen[255].starts_with("[exit code 0 in "), "{}", seen[255]);
     assert!(seen[256..].iter().all(|text| text.starts_with("ERROR: not executed")), "{}", seen[256]);
     assert_eq!(seen.len(), 300);
 }
@@ -181,10 +182,10 @@ async fn hostile_text_is_only_text() {
     strange.message.role = Role::User;
     let outcome = place.run(script(vec![strange, answer(vec![finish()])])).await.unwrap();
     let seen = observations(&outcome.trajectory);
-    assert_eq!(seen[0], "\0\u{1b}[31m\u{fffd}\n[exit code 0]");
+    assert_eq!(seen[0], format!("\0\u{1b}[31m\u{fffd}\n[exit code 0 in {}]", place.config.repo_dir));
     assert!(seen[1].contains("\n[... 2970000 bytes left out ...]\n"), "{}", seen[1].len());
     assert!(seen[2].contains("more than the limit of 1048576"), "{}", seen[2]);
-    assert!(seen[3].ends_with("[exit code 126]") || seen[3].ends_with("[exit code 127]"), "{}", seen[3]);
+    assert!(seen[3].contains("[exit code 12"), "{}", seen[3]);
     assert!(seen[4].len() < 300);
     assert_eq!(outcome.trajectory.messages[2].role, Role::Assistant);
     assert_eq!(outcome.trajectory.messages[2].content, hostile);
@@ -195,7 +196,10 @@ async fn hostile_text_is_only_text() {
 async fn a_policy_that_fails_keeps_its_trajectory() {
     let place = Workplace::new();
     let error = place.run(script(vec![answer(vec![bash("echo hello")])])).await.unwrap_err();
-    assert_eq!(observations(&error.trajectory), ["hello\n[exit code 0]"]);
+    assert_eq!(
+        observations(&error.trajectory),
+        [format!("hello\n[exit code 0 in {}]", place.config.repo_dir)]
+    );
     assert_eq!(error.to_string(), "answer from the script: it ended after 1 answers");
     let failure = Failure::from(&error);
     assert_eq!((failure.boundary, failure.kind.as_str()), (Boundary::Model, "script_ended"));
@@ -204,11 +208,81 @@ async fn a_policy_that_fails_keeps_its_trajectory() {
 #[tokio::test]
 async fn a_deleted_working_directory_is_seen_by_the_policy() {
     let place = Workplace::new();
-    let backup = place.beside("backup");
-    let away = format!("mv {} {}", place.config.repo_dir, backup.display());
-    let calls = vec![bash(&away), bash("ls")];
-    let error = place.run(script(vec![answer(calls), answer(vec![finish()])])).await.unwrap_err();
-    let seen = observations(&error.trajectory);
+    let calls = vec![bash(&format!("rm -rf {}; exit", place.config.repo_dir)), bash("ls")];
+    let outcome = place.run_calls(calls).await;
+    let seen = observations(&outcome.trajectory);
+    assert!(
+        seen[0].starts_with("[the shell has ended; the next command starts a new one in "),
+        "{}",
+        seen[0]
+    );
     assert!(seen[1].starts_with("ERROR: failed to start `bash`"), "{}", seen[1]);
-    assert_eq!(Failure::from(&error).kind, "patch");
+    assert!(outcome.patch.is_empty());
+}
+
+fn invalid(text: &str) -> ModelError {
+    let completion = Completion { message: Message::text(Role::Assistant, text), ..answer(Vec::new()) };
+    ModelError::InvalidCall { message: "there is no function `fly`".into(), completion: Box::new(completion) }
+}
+
+#[tokio::test]
+async fn an_answer_that_cannot_be_read_is_a_step_and_the_policy_is_told() {
+    for (behaviour, sent, told) in [
+        (Behaviour::Sane, 4, "ERROR: there is no function `fly`"),
+        (Behaviour::OpenHands, 3, "there is no function `fly`\n[Error occurred in processing last action]"),
+    ] {
+        let mut place = Workplace::new();
+        place.config.behaviour = behaviour;
+        let mut number = 0;
+        let policy = Script(move |_| {
+            number += 1;
+            Some(if number == 1 { Err(invalid("<function=fly>")) } else { Ok(answer(vec![finish()])) })
+        });
+        let trajectory = place.run(policy).await.unwrap().trajectory;
+        assert_eq!((trajectory.steps.len(), trajectory.exit_status), (2, ExitStatus::Finished));
+        assert_eq!(trajectory.messages[2].content, "<function=fly>");
+        let prompt: Vec<&Message> = trajectory.prompt_of(&trajectory.steps[1]).collect();
+        assert_eq!((prompt.len(), prompt[prompt.len() - 1].content.as_str()), (sent, told));
+    }
+}
+
+#[tokio::test]
+async fn a_conversation_that_is_too_long_goes_on_with_its_newer_half() {
+    let place = Workplace::new();
+    let mut questions = 0;
+    let policy = Seeing(move |request: &ChatRequest<'_>| {
+        questions += 1;
+        let texts: Vec<&str> = request.messages.iter().map(|message| message.content.as_str()).collect();
+        match questions {
+            1..=4 => Ok(answer(vec![bash(&format!("echo {questions}")), bash("true")])),
+            5 => Err(ModelError::ContextWindow { message: "too long".into() }),
+            6 => {
+                assert!(texts[1].contains("It is broken."), "{texts:?}");
+                assert!(texts.iter().any(|text| text.starts_with("3\n")), "{texts:?}");
+                assert!(!texts.iter().any(|text| text.starts_with("2\n")), "{texts:?}");
+                Ok(answer(vec![finish()]))
+            }
+            _ => unreachable!(),
+        }
+    });
+    let trajectory = place.run(policy).await.unwrap().trajectory;
+    assert_eq!((trajectory.steps.len(), trajectory.exit_status), (5, ExitStatus::Finished));
+    assert_eq!(trajectory.steps[3].prompt, []);
+    assert_eq!(trajectory.steps[4].prompt, [(0, 2), (8, 14)]);
+    assert_eq!(trajectory.messages.len(), 15, "what was left out is still there");
+}
+
+#[tokio::test]
+async fn under_the_customs_of_openhands_silence_is_answered_until_the_steps_are_over() {
+    let mut place = Workplace::new();
+    place.config = place.config.openhands();
+    place.config.max_steps = 5;
+    let policy = Script(|number| {
+        let message = Message::text(Role::Assistant, format!("I think {number}"));
+        Some(Ok(Completion { message, ..answer(Vec::new()) }))
+    });
+    let trajectory = place.run(policy).await.unwrap().trajectory;
+    assert_eq!((trajectory.exit_status, trajectory.steps.len()), (ExitStatus::StepLimit, 5));
+    let names: Vec<&str> = trajectory.tools.iter().map(|tool| tool.name.as_str()).collect();
+    assert_eq!(names, ["execute_bash", "finish", "str_replace_editor"]);
 }

@@ -13,9 +13,13 @@ use swegym_core::{
     Usage,
 };
 use swegym_model::{ModelError, Policy};
-use swegym_sandbox::{Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError};
+use swegym_sandbox::{
+    Captured, ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError, Session, SessionSpec,
+};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
+
+use crate::session::HostSession;
 
 /// Runs commands on the host, without any isolation.
 pub(crate) struct HostSandbox {
@@ -51,6 +55,10 @@ impl Sandbox for HostSandbox {
         Ok(ended(status, keep(out), keep(err), begun))
     }
 
+    async fn open_session(&self, spec: &SessionSpec) -> Result<Box<dyn Session>, SandboxError> {
+        Ok(Box::new(HostSession::open(&self.home, spec)?))
+    }
+
     async fn read_file(&self, path: &str, limit: u64) -> Result<Vec<u8>, SandboxError> {
         let bytes = std::fs::read(path).map_err(|error| refused("read", path, &error))?;
         Ok(bytes[..bytes.len().min(usize::try_from(limit).expect("limits are small"))].to_vec())
@@ -74,7 +82,7 @@ async fn all(stream: Option<impl tokio::io::AsyncRead + Unpin>) -> Vec<u8> {
     bytes
 }
 
-fn keep(mut bytes: Vec<u8>, limit: OutputLimit) -> Captured {
+pub(crate) fn keep(mut bytes: Vec<u8>, limit: OutputLimit) -> Captured {
     let mut rest = bytes.split_off(bytes.len().min(limit.head));
     let tail = rest.split_off(rest.len().saturating_sub(limit.tail));
     Captured { head: bytes, tail, dropped: rest.len() as u64 }
@@ -108,6 +116,20 @@ impl<F: FnMut(usize) -> Option<Result<Completion, ModelError>> + Send> Policy fo
             Some(answer) => answer,
             None => std::future::pending().await,
         }
+    }
+}
+
+/// Answers with what a function makes of the question.
+pub(crate) struct Seeing<F>(pub(crate) F);
+
+#[async_trait]
+impl<F: FnMut(&ChatRequest<'_>) -> Result<Completion, ModelError> + Send> Policy for Seeing<F> {
+    fn name(&self) -> &str {
+        "seeing"
+    }
+
+    async fn complete(&mut self, request: &ChatRequest<'_>) -> Result<Completion, ModelError> {
+        self.0(request)
     }
 }
 
@@ -184,9 +206,17 @@ impl Workplace {
         self.folder.path().join(name)
     }
 
-    pub(crate) async fn run(&self, mut policy: impl Policy) -> Result<Outcome, AgentError> {
+    pub(crate) async fn run(&self, policy: impl Policy) -> Result<Outcome, AgentError> {
+        let scaffold = CodeAct { config: self.config.clone(), ..CodeAct::default() };
+        self.run_in(&scaffold, policy).await
+    }
+
+    pub(crate) async fn run_in(
+        &self,
+        scaffold: &dyn Scaffold,
+        mut policy: impl Policy,
+    ) -> Result<Outcome, AgentError> {
         let sandbox = HostSandbox { home: self.beside("home") };
-        let scaffold = CodeAct { config: self.config.clone() };
         // Runners spawn rollouts, so they must be `Send`.
         let rollout: Pin<Box<dyn Future<Output = _> + Send + '_>> =
             scaffold.run(&self.problem, 3, &sandbox, &mut policy);

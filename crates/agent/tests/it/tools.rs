@@ -1,6 +1,7 @@
 //! What the shell and the editor do to files.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use swegym_agent::EditorVersion;
@@ -27,30 +28,87 @@ impl Workplace {
 }
 
 #[tokio::test]
-async fn every_command_has_a_shell_of_its_own() {
+async fn all_commands_have_one_shell_and_a_new_one_when_it_ends() {
     let place = Workplace::new();
-    let calls = vec![bash("cd src; X=1; ls"), bash("echo \"$X\"; ls nothing")];
+    let calls = vec![bash("cd src; X=1; ls"), bash("echo \"$X\"; ls nothing"), bash("exit 3"), bash("pwd")];
     let seen = place.observe(calls).await;
-    assert_eq!(seen[0], "app.py\n[exit code 0]");
-    assert!(seen[1].starts_with("\nls: ") && seen[1].ends_with("\n[exit code 2]"), "{}", seen[1]);
+    let repo_dir = &place.config.repo_dir;
+    assert_eq!(seen[0], format!("app.py\n[exit code 0 in {repo_dir}/src]"));
+    assert!(seen[1].starts_with("1\nls: ") && seen[1].ends_with("/src]"), "{}", seen[1]);
+    assert_eq!(seen[2], format!("[the shell has ended; the next command starts a new one in {repo_dir}]"));
+    assert_eq!(seen[3], format!("{repo_dir}\n[exit code 0 in {repo_dir}]"));
+}
+
+fn bash_with(command: &str, more: Value) -> ToolCall {
+    let mut arguments = more;
+    arguments["command"] = json!(command);
+    ToolCall::new("id", "execute_bash", &arguments)
+}
+
+#[tokio::test]
+async fn a_command_that_outlasts_its_call_can_be_waited_for_spoken_to_and_ended() {
+    let place = Workplace::new();
+    let soon = || json!({"timeout": 0.2});
+    let seen = place
+        .observe(vec![
+            bash(""),
+            bash_with("echo first; read x; echo got $x; exec sleep 1000", soon()),
+            bash("echo other"),
+            bash_with("hello", json!({"is_input": "true", "timeout": "0.2"})),
+            bash_with("", soon()),
+        ])
+        .await;
+    assert_eq!(seen[0], "ERROR: no command runs");
+    assert!(seen[1].starts_with("first\n[it still runs, since 0."), "{}", seen[1]);
+    assert!(seen[2].ends_with("only one can run at a time, and the one before still does]"), "{}", seen[2]);
+    assert!(seen[3].starts_with("got hello\n[it still runs"), "{}", seen[3]);
+    assert!(seen[4].starts_with("[it still runs"), "{}", seen[4]);
+
+    for (word, end) in [("ctrl+c", "[exit code 130 in "), ("kill", "[exit code 137 in ")] {
+        let calls = vec![bash_with("sleep 1000", soon()), bash(word), bash("echo $?")];
+        let seen = place.observe(calls).await;
+        assert!(seen[1].contains(end), "{word}: {}", seen[1]);
+        assert!(seen[2].contains("[exit code 0 in "), "{word}: {}", seen[2]);
+    }
+}
+
+#[tokio::test]
+async fn a_command_has_a_longest_time() {
+    let mut place = Workplace::new();
+    place.config.command_patience = Duration::from_millis(100);
+    place.config.command_time_limit = Duration::from_millis(150);
+    let calls = vec![bash("echo a; sleep 1000"), bash(""), bash("echo b")];
+    let seen = place.observe(calls).await;
+    assert!(seen[0].starts_with("a\n[it still runs"), "{}", seen[0]);
+    assert!(seen[1].ends_with("[killed after 0.15 s, the longest that a command may take]"), "{}", seen[1]);
+    assert!(seen[2].starts_with("b\n"), "{}", seen[2]);
+}
+
+#[tokio::test]
+async fn a_command_in_the_form_of_openhands_is_echoed_and_interrupted_when_its_time_is_over() {
+    let mut place = Workplace::new();
+    place.config = place.config.openhands();
+    place.config.command_patience = Duration::from_millis(100);
+    place.config.command_time_limit = Duration::from_secs(1);
+    let seen = place.observe(vec![bash("cd src && echo a"), bash("sleep 1000"), edit(json!({}))]).await;
+    let repo_dir = &place.config.repo_dir;
+    assert!(seen[0].starts_with("cd src && echo a\r\na\r\n[Python Interpreter: "), "{}", seen[0]);
+    let end = format!("\nroot@openhands-workspace:{repo_dir}/src # \n[Command finished with exit code 0]");
+    assert!(seen[0].ends_with(&end), "{}", seen[0]);
+    let note = "[Command timed out after 1 seconds. SIGINT was sent to interrupt the command.]";
+    assert!(seen[1].starts_with(&format!("sleep 1000\r\n\r\n\r\n{note}\r\n[Python")), "{}", seen[1]);
+    assert!(seen[1].ends_with("[Command finished with exit code 130]"), "{}", seen[1]);
+    assert!(seen[2].starts_with("ERROR:\n"), "{}", seen[2]);
 }
 
 #[tokio::test]
 async fn a_command_may_be_longer_than_an_argument() {
     let place = Workplace::new();
     let text = "ü a  b\n".repeat(60_000);
-    let command = format!("cat > long <<'END'\n{text}END\nX='a b'; printf '%s,' $X $# \"$*\"; exit 5");
+    let command = format!("cat > long <<'END'\n{text}END\nX='a b'; printf '%s,' $X $# \"$*\"; (exit 5)");
     let seen = place.observe(vec![bash(&command)]).await;
-    assert_eq!(seen[0], "a,b,0,,\n[exit code 5]");
+    assert_eq!(seen[0], format!("a,b,0,,\n[exit code 5 in {}]", place.config.repo_dir));
     assert!(place.bytes("long") == text.as_bytes());
-}
-
-#[tokio::test]
-async fn a_command_that_takes_too_long_is_killed() {
-    let place = Workplace::new();
-    let slow = ToolCall::new("", "execute_bash", &json!({"command": "sleep 1000 & wait", "timeout": 0.2}));
-    let seen = place.observe(vec![slow]).await;
-    assert_eq!(seen[0], "[timed out after 0.2 s; the command and everything it started were killed]");
 }
 
 #[tokio::test]
@@ -230,11 +288,11 @@ async fn the_editor_can_be_a_version_of_upstream() {
 async fn long_observations_lose_their_middle() {
     let mut place = Workplace::new();
     place.config.observation_limit = 40;
-    let calls = vec![bash("seq 1 30 > numbers; seq 1 30; exit 3"), place.edit("view", "numbers", json!({}))];
+    let calls =
+        vec![bash("seq 1 30 > numbers; seq 1 30; (exit 3)"), place.edit("view", "numbers", json!({}))];
     let seen = place.observe(calls).await;
-    assert_eq!(
-        seen[0],
-        "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n[... 41 characters left out ...]\n4\n25\n26\n27\n28\n29\n30\n[exit code 3]"
-    );
+    let shown =
+        "1\n2\n3\n4\n5\n6\n7\n8\n9\n10\n[... 41 characters left out ...]\n4\n25\n26\n27\n28\n29\n30\n";
+    assert_eq!(seen[0], format!("{shown}[exit code 3 in {}]", place.config.repo_dir));
     assert!(seen[1].contains(" characters left out ...]"), "{}", seen[1]);
 }

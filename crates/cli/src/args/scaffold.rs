@@ -1,7 +1,9 @@
 //! Flags about the program around the policy.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{Args, ValueEnum};
+use clap::{ArgAction, Args, ValueEnum};
 use swegym_agent::EditorVersion;
 
 /// Which scaffold, and its limits.
@@ -23,6 +25,15 @@ pub(crate) struct ScaffoldArgs {
     #[arg(long, default_value = EditorVersion::default().name(), value_name = "VERSION",
         value_parser = PossibleValuesParser::new(EditorVersion::ALL.map(EditorVersion::name)).map(editor_version))]
     pub(crate) editor_version: EditorVersion,
+    /// Folder of prompts that replace those of the scaffold: files of the same names, and `tools.json`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) prompts: Option<PathBuf>,
+    /// Whether files that the agent made belong to its patch
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    pub(crate) new_files: bool,
+    /// Whose customs hold in `codeact`: commands, observations and rules for being stuck
+    #[arg(long, value_enum, default_value_t = BehaviourName::Sane)]
+    pub(crate) behaviour: BehaviourName,
 }
 
 /// The version of this name, which the parser knows to be one.
@@ -35,4 +46,17 @@ fn editor_version(name: String) -> EditorVersion {
 pub(crate) enum ScaffoldName {
     /// A shell and a file editor, called as functions.
     Codeact,
+    /// One shell command a step, called as a function, and nothing else.
+    Mini,
+    /// The same, with commands as blocks in the text.
+    MiniText,
+}
+
+/// Customs by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BehaviourName {
+    /// Ours.
+    Sane,
+    /// Those that the SWE-Gym data was sampled with, quirks included.
+    Openhands,
 }

@@ -26,6 +26,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         Some(BuiltinPolicy::Replay) => {
             let path = args.trajectory.as_deref().context("find what to replay: give `--trajectory`")?;
             replay::policy(path, args.set.output.as_deref(), printer)?
+        }
         Some(builtin) => {
             let (script, tool_format) = (args.script.as_deref(), args.model.tool_format);
             policies::builtin_with(builtin, script, &inputs.specs, tool_format)?
@@ -39,7 +40,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
                 let (agent, gateway) = outside(&args, command, &folder, printer).await?;
                 (agent, Some(gateway))
             }
-            None => (scaffolds::scaffold(&args.scaffold), None),
+            None => (scaffolds::scaffold(&args.scaffold)?, None),
         };
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swegym_agent::{CodeAct, Scaffold, ScaffoldConfig};
+use swegym_agent::{Behaviour, CodeAct, Mini, Prompts, Scaffold, ScaffoldConfig};
 
-use crate::args::{ScaffoldArgs, ScaffoldName};
+use crate::args::{BehaviourName, ScaffoldArgs, ScaffoldName};
 
 /// A scaffold, and what of it belongs into `run.toml`.
 pub(crate) struct ConfiguredScaffold {
@@ -14,19 +14,42 @@ pub(crate) struct ConfiguredScaffold {
 }
 
 /// The scaffold that the flags choose.
-pub(crate) fn scaffold(args: &ScaffoldArgs) -> ConfiguredScaffold {
-    let config = ScaffoldConfig {
+///
+/// # Errors
+/// When the folder of prompts holds what is no prompt of the scaffold.
+pub(crate) fn scaffold(args: &ScaffoldArgs) -> anyhow::Result<ConfiguredScaffold> {
+    let mut config = ScaffoldConfig {
         max_steps: args.max_steps,
         max_tokens: args.max_tokens,
         time_limit: Duration::from_secs(args.timeout),
         editor: args.editor_version,
+        new_files: args.new_files,
         ..ScaffoldConfig::default()
     };
-    let settings = settings(&config);
-    let scaffold: Arc<dyn Scaffold> = match args.scaffold {
-        ScaffoldName::Codeact => Arc::new(CodeAct { config }),
+    if args.behaviour == BehaviourName::Openhands {
+        config = config.openhands();
+    }
+    let mut settings = settings(&config);
+    let folder = args.prompts.as_deref();
+    let prompts = match args.scaffold {
+        ScaffoldName::Codeact => folder.map(|folder| CodeAct::prompts_from(folder, &config)),
+        ScaffoldName::Mini | ScaffoldName::MiniText => folder.map(Mini::prompts_from),
     };
-    configured(scaffold, settings)
+    let prompts = prompts.transpose()?;
+    if let Some(digest) = prompts.as_ref().and_then(Prompts::digest) {
+        settings.insert("prompts".to_owned(), digest.into());
+    }
+    let scaffold: Arc<dyn Scaffold> = match args.scaffold {
+        ScaffoldName::Codeact => {
+            Arc::new(CodeAct { config, prompts: prompts.unwrap_or(CodeAct::builtin_prompts()) })
+        }
+        name => Arc::new(Mini {
+            config,
+            prompts: prompts.unwrap_or(Mini::builtin_prompts()),
+            native: name == ScaffoldName::Mini,
+        }),
+    };
+    Ok(configured(scaffold, settings))
 }
 
 /// The scaffold of a command that has no flags for it.
@@ -48,6 +71,12 @@ fn settings(config: &ScaffoldConfig) -> toml::Table {
         ("timeout".to_owned(), number(config.time_limit.as_secs())),
         ("editor_version".to_owned(), config.editor.name().into()),
     ]);
+    if !config.new_files {
+        settings.insert("new_files".to_owned(), false.into());
+    }
+    if config.behaviour == Behaviour::OpenHands {
+        settings.insert("behaviour".to_owned(), "openhands".into());
+    }
     if let Some(tokens) = config.max_tokens {
         settings.insert("max_tokens".to_owned(), number(tokens));
     }

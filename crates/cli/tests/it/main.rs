@@ -16,4 +16,5 @@ mod machine;
 mod outside;
 mod pipeline;
 mod stored_runs;
+mod prompts;
 mod support;

@@ -59,7 +59,8 @@ mod tests {
     fn a_trajectory_of_calls_becomes_text() {
         let words =
             TextFormat { tools_prefix: "<".into(), tools_suffix: ">".into(), ..TextFormat::default() };
-        let text = sft_text(&trajectory(), Some(&words)).unwrap();
+        let trajectory = trajectory();
+        let text = sft_text(&trajectory, &trajectory.messages, Some(&words)).unwrap();
         assert!(text[0].content.starts_with("You work.<---- BEGIN FUNCTION #1: execute_bash ----\n"));
         let contents: Vec<&str> = text[1..].iter().map(|message| message.content.as_str()).collect();
         let expected = [

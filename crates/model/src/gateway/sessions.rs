@@ -127,6 +127,7 @@ impl Shared {
             scaffold: self.config.scaffold.clone(),
             policy: String::new(),
             tools: Vec::new(),
+            tool_format: None,
             messages: Vec::new(),
             steps: Vec::new(),
             exit_status: ExitStatus::Finished,

@@ -12,5 +12,6 @@ mod infrastructure;
 mod outside;
 mod resume;
 mod text_calls;
+mod scaffolds;
 mod toy;
 mod verdicts;

@@ -208,10 +208,13 @@ pub(crate) fn model(base_url: &str) -> ScaffoldSolver {
     scaffold("toy-model", Arc::new(move |_, _| Ok(Box::new(ChatPolicy::new(Arc::clone(&client))))))
 }
 
+/// The command that solves the task.
+pub(crate) const FIX: &str = "sed -i 's:/ len(values)$:/ len(values) if values else 0:' toy/calc.py";
+
 /// What a good model says.
 pub(crate) fn fix(request: &RecordedRequest) -> Reply {
     match request.turn() {
-        0 => bash("sed -i 's:/ len(values)$:/ len(values) if values else 0:' toy/calc.py"),
+        0 => bash(FIX),
         _ => Reply::call("finish", &serde_json::json!({})),
     }
 }

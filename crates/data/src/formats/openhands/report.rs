@@ -1,5 +1,7 @@
 //! The report of an evaluation, as OpenHands keeps it beside a patch.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use swegym_core::{Boundary, Evidence, Failure, PatchOutcome, VERDICT_SCHEMA_VERSION, Verdict};
 
@@ -39,6 +41,7 @@ pub(super) fn read(row: &Value) -> Option<Verdict> {
         evidence: Evidence::Log,
         inconsistent: false,
         findings: Vec::new(),
+        profiles: BTreeMap::new(),
         exit_code: None,
         timed_out: says("test_timeout"),
         test_ms: 0,

@@ -96,6 +96,7 @@ pub(super) fn verdict(resolved: bool) -> Verdict {
         evidence: swegym_core::Evidence::Log,
         inconsistent: false,
         findings: Vec::new(),
+        profiles: Default::default(),
         exit_code: Some(0),
         timed_out: false,
         test_ms: 1,
