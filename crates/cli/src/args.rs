@@ -1,6 +1,7 @@
 //! The command line as it is typed. What it means is worked out in `settings` and the commands.
 
 mod images;
+mod model;
 mod sandbox;
 mod scaffold;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use swegym_harness::Profile;
 
 pub(crate) use images::{BuildArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use model::ModelArgs;
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{ScaffoldArgs, ScaffoldName};
 
@@ -34,12 +36,12 @@ pub(crate) enum Command {
     /// prints a table. Run it again to resume.
     ///
     /// Example: swegym quickstart --model my-model --base-url http://localhost:8000/v1
-    Quickstart(QuickstartArgs),
+    Quickstart(Box<QuickstartArgs>),
     /// Roll out a policy on instances and verify its patches
     ///
     /// Example: swegym rollout -i tasks.jsonl --repos repos --specs specs.json --model my-model --base-url
     /// http://localhost:8000/v1 -j 16 -k 4
-    Rollout(RolloutArgs),
+    Rollout(Box<RolloutArgs>),
     /// Verify predictions by running tests
     ///
     /// Example: swegym eval -i tasks.jsonl --repos repos --predictions preds.jsonl -j 8
@@ -171,20 +173,6 @@ pub(crate) struct InstanceArgs {
     pub(crate) profile: Profile,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
-}
-
-/// A model behind an OpenAI-compatible endpoint. The key comes from `OPENAI_API_KEY` and from nowhere else.
-#[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
-    /// Model to ask for
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// Address of the endpoint, such as http://localhost:8000/v1 [env: OPENAI_BASE_URL]
-    #[arg(long, value_name = "URL", requires = "model")]
-    pub(crate) base_url: Option<String>,
-    /// Sampling temperature [default: the endpoint's]
-    #[arg(long, requires = "model")]
-    pub(crate) temperature: Option<f64>,
 }
 
 /// Policies that need no model.

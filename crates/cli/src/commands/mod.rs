@@ -4,6 +4,7 @@ mod doctor;
 mod eval;
 pub(crate) mod images;
 pub(crate) mod inputs;
+mod models;
 mod policies;
 mod quickstart;
 mod regrade;
@@ -20,8 +21,8 @@ use crate::printer::Printer;
 /// Runs a command.
 pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<Exit> {
     match command {
-        Command::Quickstart(args) => Box::pin(quickstart::run(args, printer)).await,
-        Command::Rollout(args) => Box::pin(rollout::run(args, printer)).await,
+        Command::Quickstart(args) => Box::pin(quickstart::run(*args, printer)).await,
+        Command::Rollout(args) => Box::pin(rollout::run(*args, printer)).await,
         Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
         Command::Validate(args) => Box::pin(validate::run(args, printer)).await,
         Command::Images(command) => Box::pin(images::run(command, printer)).await,

@@ -3,23 +3,23 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use swegym_core::{Instance, TestCommand};
 use swegym_environment::{EnvironmentSpec, Specs};
 use swegym_harness::test_command;
-use swegym_model::{ChatClient, ChatPolicy, ClientConfig, GoldPolicy, GoldTask, NoopPolicy, Script, Secret};
+use swegym_model::{ChatClient, GoldPolicy, GoldTask, NoopPolicy, Script};
 use swegym_runner::PolicyFactory;
 
-use crate::args::{BuiltinPolicy, ModelArgs};
-use crate::settings::{API_KEY, BASE_URL, variable};
+use crate::args::BuiltinPolicy;
 
 /// A policy by name: what makes one for each rollout, and what of it belongs into `run.toml`.
 pub(crate) struct NamedPolicy {
     pub(crate) name: String,
     pub(crate) factory: PolicyFactory,
     pub(crate) settings: toml::Table,
+    /// The client behind it, where it is a model.
+    pub(crate) client: Option<Arc<ChatClient>>,
 }
 
 /// A built-in policy.
@@ -33,7 +33,7 @@ pub(crate) fn builtin(
         BuiltinPolicy::Gold => ("gold", gold(specs.clone())),
         BuiltinPolicy::Scripted => ("scripted", scripted(script)?),
     };
-    Ok(NamedPolicy { name: name.to_owned(), factory, settings: toml::Table::new() })
+    Ok(NamedPolicy { name: name.to_owned(), factory, settings: toml::Table::new(), client: None })
 }
 
 fn gold(specs: Specs) -> PolicyFactory {
@@ -63,25 +63,4 @@ fn scripted(script: Option<&Path>) -> anyhow::Result<PolicyFactory> {
     let path = script.context("find the script: the policy `scripted` needs `--script`")?;
     let script = Script::read(path)?;
     Ok(Arc::new(move |instance: &Instance, _| Ok(Box::new(script.policy(instance.id())?))))
-}
-
-/// A model behind an endpoint, when the flags name one.
-pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Option<NamedPolicy>> {
-    let Some(model) = &args.model else { return Ok(None) };
-    ensure!(!model.is_empty(), "choose the model: `--model` is empty");
-    let base_url = args.base_url.clone().or_else(|| variable(BASE_URL));
-    let base_url =
-        base_url.with_context(|| format!("find the model endpoint: give `--base-url`, or set {BASE_URL}"))?;
-    let mut config = ClientConfig::new(base_url, model.clone());
-    config.api_key = variable(API_KEY).map(|key| Secret::new(key.trim()));
-    config.sampling.temperature = args.temperature;
-    config.max_tries = 5;
-    config.max_backoff = Duration::from_secs(30);
-    let mut settings = toml::Table::from_iter([("base_url".to_owned(), config.shown_base_url().into())]);
-    if let Some(temperature) = args.temperature {
-        settings.insert("temperature".to_owned(), temperature.into());
-    }
-    let client = Arc::new(ChatClient::new(config)?);
-    let factory: PolicyFactory = Arc::new(move |_, _| Ok(Box::new(ChatPolicy::new(Arc::clone(&client)))));
-    Ok(Some(NamedPolicy { name: model.clone(), factory, settings }))
 }

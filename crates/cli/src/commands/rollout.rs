@@ -9,6 +9,7 @@ use swegym_runner::ScaffoldSolver;
 use swegym_sandbox::{Allowlist, Network};
 
 use super::inputs;
+use super::models;
 use super::policies::{self, NamedPolicy};
 use super::runs::{Run, conclude};
 use super::scaffolds::{self, ConfiguredScaffold};
@@ -22,7 +23,9 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
     let inputs = inputs::load(&args.set)?;
     let policy = match args.policy {
         Some(builtin) => policies::builtin(builtin, args.script.as_deref(), &inputs.specs)?,
-        None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
+        None => {
+            models::model(&args.model, printer)?.context("choose a policy: give `--model` or `--policy`")?
+        }
     };
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
     let ConfiguredScaffold { scaffold, settings: scaffold_settings } = scaffolds::scaffold(&args.scaffold);
@@ -54,7 +57,11 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         network,
     };
     let ended = run.execute(engine.backend, images, &cancel, printer).await?;
-    Ok(conclude(&ended, &folder, printer))
+    let exit = conclude(&ended, &folder, printer);
+    if let Some(client) = policy.client {
+        printer.line(&models::summary(&client.totals()));
+    }
+    Ok(exit)
 }
 
 /// The name of a policy as a folder: models are often named `owner/model`.

@@ -18,6 +18,7 @@ pub(crate) fn scaffold(args: &ScaffoldArgs) -> ConfiguredScaffold {
     let config = ScaffoldConfig {
         max_steps: args.max_steps,
         max_tokens: args.max_tokens,
+        max_cost: args.max_cost,
         time_limit: Duration::from_secs(args.timeout),
         ..ScaffoldConfig::default()
     };
@@ -48,6 +49,9 @@ fn settings(config: &ScaffoldConfig) -> toml::Table {
     ]);
     if let Some(tokens) = config.max_tokens {
         settings.insert("max_tokens".to_owned(), number(tokens));
+    }
+    if let Some(dollars) = config.max_cost {
+        settings.insert("max_cost".to_owned(), dollars.into());
     }
     settings
 }
