@@ -1,12 +1,13 @@
 //! What a client of a model endpoint needs to know, and how its secrets stay out of sight.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{ModelError, Notices, Price};
+use crate::{ModelError, Notices, Price, TokenModel};
 
 /// A text that must not be shown, such as an API key: its debug form has nothing of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -107,6 +108,8 @@ pub struct ClientConfig {
     pub stream: bool,
     /// Whether to ask for token ids and log probabilities, as vLLM and SGLang give them.
     pub token_ids: bool,
+    /// Speaks with the endpoints in tokens, over text completions, in place of chat completions.
+    pub token_mode: Option<Arc<TokenModel>>,
     /// What the model costs.
     pub price: Option<Price>,
     /// Requests that an endpoint is given at once, at most; fewer while it is overloaded.
@@ -137,6 +140,7 @@ impl ClientConfig {
             sampling: Sampling::default(),
             stream: false,
             token_ids: false,
+            token_mode: None,
             price: None,
             max_concurrency: 256,
             request_time_limit: Duration::from_secs(600),
@@ -164,6 +168,7 @@ impl fmt::Debug for ClientConfig {
             .field("sampling", &self.sampling)
             .field("stream", &self.stream)
             .field("token_ids", &self.token_ids)
+            .field("token_mode", &self.token_mode)
             .field("price", &self.price)
             .field("max_concurrency", &self.max_concurrency)
             .field("request_time_limit", &self.request_time_limit)

@@ -1,8 +1,10 @@
 //! Policies: whatever chooses the next action of a rollout.
 
 mod action;
+mod answer_text;
 mod budget;
 mod config;
+mod dialogue;
 mod gold;
 mod noop;
 mod notices;
@@ -17,6 +19,8 @@ mod seed;
 mod shell;
 mod sse;
 mod stream;
+mod template;
+mod tokenizer;
 mod tokens;
 mod transport;
 mod unified_diff;
@@ -31,3 +35,5 @@ pub use policy::{ModelError, Policy};
 pub use prices::{Price, Prices};
 pub use scripted::{Script, ScriptedPolicy};
 pub use seed::rollout_seed;
+pub use template::ChatTemplate;
+pub use tokenizer::{TokenModel, Tokenizer};

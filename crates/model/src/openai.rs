@@ -5,15 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use swegym_core::{ChatRequest, Completion, Usage};
+use swegym_core::{ChatRequest, Completion, Message, Usage};
 
+use crate::answer_text;
 use crate::budget::RetryBudget;
+use crate::dialogue::Dialogue;
 use crate::pool::{Pool, Wish};
 use crate::problem::{Problem, Sign};
 use crate::retry::Backoff;
 use crate::transport::{Route, Transport};
 use crate::wire::{self, Manner, Read};
-use crate::{ClientConfig, ModelError, Notices, Policy, Price, Sampling};
+use crate::{ClientConfig, ModelError, Notices, Policy, Price, Sampling, TokenModel, tokens};
 
 /// Endpoints of one model and how to use them: one for all rollouts, which share connections, limits and the budget
 /// for trying again.
@@ -24,6 +26,7 @@ pub struct ChatClient {
     model: String,
     sampling: Sampling,
     manner: Manner,
+    token_mode: Option<Arc<TokenModel>>,
     price: Option<Price>,
     max_tries: u32,
     backoff: Backoff,
@@ -67,6 +70,7 @@ impl ChatClient {
             model: config.model,
             sampling: config.sampling,
             manner: Manner { stream: config.stream, token_ids: config.token_ids },
+            token_mode: config.token_mode,
             price: config.price,
             max_tries: config.max_tries,
             backoff: Backoff { first: config.first_backoff, max: config.max_backoff },
@@ -162,6 +166,11 @@ impl ChatClient {
                 }
             }
         }
+        self.account(completion)
+    }
+
+    /// Adds the price of an answer, and the answer to the totals.
+    fn account(&self, mut completion: Completion) -> Completion {
         completion.cost = self.price.and_then(|price| price.cost(&completion.usage));
         if self.price.is_some() && completion.cost.is_none() {
             self.notices
@@ -195,12 +204,13 @@ struct RolloutState {
 pub struct ChatPolicy {
     client: Arc<ChatClient>,
     state: RolloutState,
+    dialogue: Dialogue,
 }
 
 impl ChatPolicy {
     /// A policy for one rollout.
     pub fn new(client: Arc<ChatClient>) -> Self {
-        Self { client, state: RolloutState::default() }
+        Self { client, state: RolloutState::default(), dialogue: Dialogue::default() }
     }
 
     /// The same with a seed of its own, in place of the client's.
@@ -223,9 +233,46 @@ impl Policy for ChatPolicy {
         if self.state.seed.is_some() {
             sampling.to_mut().seed = self.state.seed;
         }
-        let body = wire::request_body(&client.model, &sampling, client.manner, request)
-            .map_err(|error| ModelError::Setup { message: error.to_string() })?;
+        if let Some(model) = &client.token_mode {
+            return self.complete_in_tokens(&client, model, &sampling, request).await;
+        }
+        let body =
+            wire::request_body(&client.model, &sampling, client.manner, request).map_err(unwritable)?;
         let read = client.ask(Route::Chat, body, &mut self.state).await?;
         Ok(client.complete(read))
     }
+}
+
+impl ChatPolicy {
+    async fn complete_in_tokens(
+        &mut self,
+        client: &Arc<ChatClient>,
+        model: &TokenModel,
+        sampling: &Sampling,
+        request: &ChatRequest<'_>,
+    ) -> Result<Completion, ModelError> {
+        let prompt = self.dialogue.prompt(model, request, &client.notices)?;
+        let body =
+            wire::text_body(&client.model, sampling, &prompt, request.json_object).map_err(unwritable)?;
+        let Read { mut completion, tokens } = client.ask(Route::Text, body, &mut self.state).await?;
+        let unsuitable = |why: String| ModelError::Setup {
+            message: format!("the endpoint cannot be used in tokens, with `return_token_ids`: {why}"),
+        };
+        let tokens = tokens::checked_answer(tokens, &completion.usage, &prompt).map_err(unsuitable)?;
+        self.dialogue.answered(&tokens.completion_token_ids);
+        let text = model.tokenizer.decode(&tokens.completion_token_ids).map_err(unsuitable)?;
+        let eos = model.template.eos_token();
+        let text = text.strip_suffix(eos).filter(|_| !eos.is_empty()).unwrap_or(&text);
+        completion.raw = Some(Box::new(Message::calling(text, Vec::new())));
+        completion.message = answer_text::message(text, !request.tools.is_empty(), &mut self.state.made_ids);
+        if !completion.message.tool_calls.is_empty() && completion.finish_reason.as_deref() == Some("stop") {
+            completion.finish_reason = Some("tool_calls".to_owned());
+        }
+        completion.tokens = Some(tokens);
+        Ok(client.account(completion))
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> ModelError {
+    ModelError::Setup { message: error.to_string() }
 }

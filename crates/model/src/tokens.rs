@@ -99,6 +99,18 @@ impl TokenFields {
     }
 }
 
+/// The tokens of an answer in tokens: the prompt is known, and must be the one that the endpoint speaks of.
+pub(crate) fn checked_answer(
+    mut fields: TokenFields,
+    usage: &Usage,
+    prompt: &[u32],
+) -> Result<CompletionTokens, String> {
+    if fields.prompt.get_or_insert_with(|| prompt.to_vec()) != prompt {
+        return Err("the endpoint was sent other tokens than it speaks of".to_owned());
+    }
+    fields.checked(usage)
+}
+
 fn append<T>(list: &mut Option<Vec<T>>, chunk: Option<Vec<T>>) {
     if let Some(chunk) = chunk {
         list.get_or_insert_default().extend(chunk);

@@ -36,6 +36,8 @@ const END_TIME_LIMIT: Duration = Duration::from_millis(50);
 pub(crate) enum Route {
     /// `chat/completions`.
     Chat,
+    /// `completions`.
+    Text,
 }
 
 /// The endpoints of a client and its connections to them.
@@ -260,6 +262,7 @@ impl Endpoint {
     fn url(&self, route: Route) -> Url {
         match route {
             Route::Chat => self.join(&["chat", "completions"]),
+            Route::Text => self.join(&["completions"]),
         }
     }
 

@@ -59,6 +59,30 @@ pub(crate) fn request_body(
     })
 }
 
+/// Tokens of an answer to a request in tokens, where nothing else is said: servers would stop after 16.
+const DEFAULT_MAX_TOKENS: u64 = 4096;
+
+/// The body of a request in tokens.
+pub(crate) fn text_body(
+    model: &str,
+    sampling: &Sampling,
+    prompt: &[u32],
+    json_object: bool,
+) -> serde_json::Result<Vec<u8>> {
+    let mut sampling = sampling.clone();
+    let newer = sampling.extra.remove("max_completion_tokens").and_then(|limit| limit.as_u64());
+    sampling.max_tokens = sampling.max_tokens.or(newer).or(Some(DEFAULT_MAX_TOKENS));
+    let mut body = serde_json::to_value(&sampling)?;
+    body["model"] = model.into();
+    body["prompt"] = prompt.into();
+    body["return_token_ids"] = true.into();
+    body["logprobs"] = 1.into();
+    if json_object {
+        body["response_format"] = json!({"type": "json_object"});
+    }
+    serde_json::to_vec(&body)
+}
+
 impl Manner {
     fn fields(self) -> Map<String, Value> {
         let mut fields = Map::new();
@@ -125,6 +149,8 @@ pub(crate) struct Answer {
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Choice {
     pub(crate) message: Option<AnsweredMessage>,
+    /// What a text completion has in place of a message.
+    pub(crate) text: Option<String>,
     pub(crate) finish_reason: Option<Value>,
     pub(crate) prompt_token_ids: Option<Vec<u32>>,
     pub(crate) token_ids: Option<Vec<u32>>,
@@ -192,7 +218,7 @@ impl Answer {
             return Err(format!("it has no choices{reason}"));
         };
         let finish_reason = choice.finish_reason.as_ref().and_then(Value::as_str).map(str::to_owned);
-        if choice.message.is_none() && finish_reason.is_none() {
+        if choice.message.is_none() && choice.text.is_none() && finish_reason.is_none() {
             return Err("its choice has neither a message nor a reason to stop".to_owned());
         }
         let tokens = choice.take_tokens(self.prompt_token_ids);

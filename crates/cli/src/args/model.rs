@@ -41,6 +41,13 @@ pub(crate) struct ModelArgs {
     /// Keep token ids and log probabilities of prompts and answers, for training; vLLM and SGLang give them
     #[arg(long, requires = "model")]
     pub(crate) token_ids: bool,
+    /// Send and take tokens in place of messages, over text completions, so that no token is ever cut anew; needs
+    /// `--tokenizer` and a program that was built with `--features tokenizer`
+    #[arg(long, requires = "tokenizer", conflicts_with = "stream")]
+    pub(crate) token_mode: bool,
+    /// Folder of the model's `tokenizer.json` and `tokenizer_config.json`, for `--token-mode`
+    #[arg(long, value_name = "DIR", requires = "token_mode")]
+    pub(crate) tokenizer: Option<PathBuf>,
     /// Prices in dollars per million tokens: a TOML file with a section ["PATTERN"] for each model name, `*` standing
     /// for any text, and in it `prompt`, `cached` and `completion`
     #[arg(long, value_name = "FILE", requires = "model")]

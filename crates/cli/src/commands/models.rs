@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use swegym_core::Instance;
 use swegym_model::{
-    ChatClient, ChatPolicy, ClientConfig, Notices, Price, Prices, Sampling, Secret, Totals, rollout_seed,
+    ChatClient, ChatPolicy, ClientConfig, Notices, Price, Prices, Sampling, Secret, TokenModel, Totals,
+    rollout_seed,
 };
 use swegym_runner::PolicyFactory;
 
@@ -40,6 +41,7 @@ fn config(model: &str, args: &ModelArgs, printer: &Printer) -> anyhow::Result<Cl
         sampling: sampling(args)?,
         stream: args.stream,
         token_ids: args.token_ids,
+        token_mode: args.tokenizer.as_deref().map(token_model).transpose()?,
         price: args.prices.as_deref().map(|path| price(path, model)).transpose()?,
         max_concurrency: args.max_concurrency,
         max_tries: 5,
@@ -47,6 +49,16 @@ fn config(model: &str, args: &ModelArgs, printer: &Printer) -> anyhow::Result<Cl
         notices: Notices::new(move |message| printer.line(&format!("note: {message}"))),
         ..ClientConfig::new("", model)
     })
+}
+
+#[cfg(feature = "tokenizer")]
+fn token_model(folder: &Path) -> anyhow::Result<Arc<TokenModel>> {
+    Ok(Arc::new(TokenModel::read(folder)?))
+}
+
+#[cfg(not(feature = "tokenizer"))]
+fn token_model(_: &Path) -> anyhow::Result<Arc<TokenModel>> {
+    anyhow::bail!("read a tokenizer: this program was built without it; build it with `--features tokenizer`")
 }
 
 fn sampling(args: &ModelArgs) -> anyhow::Result<Sampling> {
@@ -87,6 +99,9 @@ fn settings(args: &ModelArgs, config: &ClientConfig) -> anyhow::Result<toml::Tab
     }
     if let Some(seed) = args.seed_sampling {
         settings.insert("seed_sampling".to_owned(), i64::try_from(seed).unwrap_or(i64::MAX).into());
+    }
+    if args.token_mode {
+        settings.insert("token_mode".to_owned(), true.into());
     }
     if args.token_ids {
         settings.insert("token_ids".to_owned(), true.into());
