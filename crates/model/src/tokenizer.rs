@@ -65,4 +65,36 @@ mod hugging_face {
             Ok(Self { template: ChatTemplate::read(folder)?, tokenizer: Box::new(HuggingFace(inner)) })
         }
     }
+
+    #[cfg(test)]
+    mod tests {
+        use serde_json::json;
+
+        use super::*;
+
+        #[test]
+        fn the_files_of_a_model_are_read() {
+            let folder = tempfile::tempdir().unwrap();
+            assert!(TokenModel::read(folder.path()).is_err());
+            let special = |id: u32, content: &str| {
+                json!({
+                    "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false, "special": true,
+                })
+            };
+            let tokenizer = json!({
+                "version": "1.0", "truncation": null, "padding": null, "normalizer": null, "post_processor": null,
+                "added_tokens": [special(3, "</s>")],
+                "pre_tokenizer": {"type": "Split", "pattern": {"Regex": " ?[a-z]"}, "behavior": "Isolated", "invert": false},
+                "decoder": {"type": "Fuse"},
+                "model": {"type": "WordLevel", "vocab": {"a": 0, " a": 1, "?": 2}, "unk_token": "?"},
+            });
+            std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+            let config = json!({"chat_template": "{{ eos_token }}", "eos_token": "</s>"});
+            std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+            let model = TokenModel::read(folder.path()).unwrap();
+            assert_eq!(model.tokenizer.encode("a a</s>b").unwrap(), [0, 1, 3, 2]);
+            assert_eq!(model.tokenizer.decode(&[0, 1, 3]).unwrap(), "a a</s>");
+        }
+    }
 }
