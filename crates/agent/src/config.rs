@@ -5,12 +5,14 @@ use std::time::Duration;
 use crate::EditorVersion;
 
 /// Limits of a rollout, where the repository lies, and whose customs hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ScaffoldConfig {
     /// Answers that are asked of the policy at most.
     pub max_steps: usize,
     /// Tokens of prompts and answers of all steps together; no limit when `None`.
     pub max_tokens: Option<u64>,
+    /// US dollars of all steps together, as far as their prices are known; no limit when `None`.
+    pub max_cost: Option<f64>,
     /// Wall time of the whole rollout, policy and tools together.
     pub time_limit: Duration,
     /// How long a command of a shell session is waited for before the policy hears that it still runs; a call may ask
@@ -48,6 +50,7 @@ impl Default for ScaffoldConfig {
         Self {
             max_steps: 100,
             max_tokens: None,
+            max_cost: None,
             time_limit: Duration::from_secs(2 * 3600),
             command_patience: Duration::from_secs(120),
             command_time_limit: Duration::from_secs(1800),

@@ -15,6 +15,8 @@ use crate::PromptError;
 
 /// File that replaces the tools as they are listed to the policy.
 const TOOLS: &str = "tools.json";
+/// The words around calls in text form, which scaffolds have nothing to do with.
+const TEXT_CALLS: &str = "text_calls.json";
 /// Bytes of a file.
 const SIZE_LIMIT: u64 = 4 << 20;
 
@@ -80,6 +82,7 @@ impl Prompts {
         mut files: BTreeMap<String, String>,
     ) -> Result<Self, PromptError> {
         let digest = digest(&files);
+        files.remove(TEXT_CALLS);
         let tools = files.remove(TOOLS).map(|text| tools(&text, known)).transpose()?;
         for (file, text) in &files {
             let template = templates.iter().find(|template| template.file == file);

@@ -2,6 +2,7 @@
 
 mod gateway;
 mod images;
+mod model;
 mod outside;
 mod runs;
 mod sandbox;
@@ -12,12 +13,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use swegym_harness::Profile;
 
+pub(crate) use gateway::GatewayArgs;
 pub(crate) use images::{BuildArgs, CheckArgs, DuArgs, GcArgs, ImagesCommand, ListArgs, VerifyArgs};
+pub(crate) use model::{ModelArgs, ToolFormat};
+pub(crate) use outside::OutsideArgs;
 pub(crate) use runs::{
     ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs, RunsShowArgs,
 };
-pub(crate) use gateway::GatewayArgs;
-pub(crate) use outside::OutsideArgs;
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{BehaviourName, ScaffoldArgs, ScaffoldName};
 
@@ -42,12 +44,12 @@ pub(crate) enum Command {
     /// prints a table. Run it again to resume.
     ///
     /// Example: swegym quickstart --model my-model --base-url http://localhost:8000/v1
-    Quickstart(QuickstartArgs),
+    Quickstart(Box<QuickstartArgs>),
     /// Roll out a policy on instances and verify its patches
     ///
     /// Example: swegym rollout -i tasks.jsonl --repos repos --specs specs.json --model my-model --base-url
     /// http://localhost:8000/v1 -j 16 -k 4
-    Rollout(RolloutArgs),
+    Rollout(Box<RolloutArgs>),
     /// Verify predictions by running tests
     ///
     /// Example: swegym eval -i tasks.jsonl --repos repos --predictions preds.jsonl -j 8
@@ -199,32 +201,6 @@ pub(crate) struct InstanceArgs {
     pub(crate) profile: Profile,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,
-}
-
-/// A model behind an OpenAI-compatible endpoint. The key comes from `OPENAI_API_KEY` and from nowhere else.
-#[derive(Debug, Args)]
-pub(crate) struct ModelArgs {
-    /// Model to ask for
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// Address of the endpoint, such as http://localhost:8000/v1 [env: OPENAI_BASE_URL]
-    #[arg(long, value_name = "URL", requires = "model")]
-    pub(crate) base_url: Option<String>,
-    /// Sampling temperature [default: the endpoint's]
-    #[arg(long, requires = "model")]
-    pub(crate) temperature: Option<f64>,
-    /// How calls of tools are sent: as calls, or as text for models that were not trained to make them otherwise
-    #[arg(long, value_enum, default_value_t = ToolFormat::Native, value_name = "FORM")]
-    pub(crate) tool_format: ToolFormat,
-}
-
-/// How calls of tools are sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ToolFormat {
-    /// As calls, which the endpoint must know about.
-    Native,
-    /// As text: tools in the system prompt, calls between tags, results as messages of the user.
-    Text,
 }
 
 /// Policies that need no model.

@@ -1,92 +1,81 @@
-//! Client of an OpenAI-compatible chat-completions endpoint: vLLM, SGLang, a gateway, a vendor.
+//! Client of OpenAI-compatible endpoints: vLLM, SGLang, a gateway, a vendor.
 
-use std::error::Error;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, Url};
-use swegym_core::{ChatRequest, Completion};
+use swegym_core::{ChatRequest, Completion, Message, Usage};
 
-use crate::config::presentable;
-use crate::retry::{Backoff, retry_after};
-use crate::{ClientConfig, ModelError, Policy, Sampling, wire};
+use crate::answer_text;
+use crate::budget::RetryBudget;
+use crate::dialogue::Dialogue;
+use crate::pool::{Pool, Wish};
+use crate::problem::{Problem, Sign};
+use crate::retry::Backoff;
+use crate::transport::{Route, Transport};
+use crate::wire::{self, Manner, Read};
+use crate::{ClientConfig, ModelError, Notices, Policy, Price, Sampling, TokenModel, tokens};
 
-/// Largest answer that is read. An answer of 100,000 tokens is far below a megabyte.
-const MAX_BODY_BYTES: usize = 16 << 20;
-
-/// Longest message of an error, in characters.
-const MAX_MESSAGE_CHARS: usize = 1000;
-
-/// An endpoint and how to use it: one for all rollouts, which share its connections.
+/// Endpoints of one model and how to use them: one for all rollouts, which share connections, limits and the budget
+/// for trying again.
 pub struct ChatClient {
-    http: reqwest::Client,
-    endpoint: Url,
-    authorization: Option<HeaderValue>,
-    secrets: Vec<String>,
+    transport: Transport,
+    pool: Arc<Pool>,
+    budget: RetryBudget,
     model: String,
     sampling: Sampling,
-    request_time_limit: Duration,
-    connect_time_limit: Duration,
+    manner: Manner,
+    token_mode: Option<Arc<TokenModel>>,
+    price: Option<Price>,
     max_tries: u32,
     backoff: Backoff,
+    notices: Notices,
+    totals: Mutex<Totals>,
+}
+
+/// What a client has come to, over all rollouts.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Totals {
+    /// Answers.
+    pub answers: u64,
+    /// Tries that failed.
+    pub failed_tries: u64,
+    /// Tokens of the answers.
+    pub usage: Usage,
+    /// Their price in US dollars, where prices are known.
+    pub cost: Option<f64>,
 }
 
 impl fmt::Debug for ChatClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ChatClient")
-            .field("endpoint", &presentable(self.endpoint.as_str()))
+            .field("endpoints", &self.transport.shown())
             .field("model", &self.model)
             .finish_non_exhaustive()
     }
-}
-
-/// Why one try failed.
-enum Problem {
-    Connection(String),
-    Status { status: u16, message: String, retry_after: Option<Duration> },
-    Malformed(String),
-    ContextWindow(String),
 }
 
 impl ChatClient {
     /// Sets the client up; it connects with the first request.
     ///
     /// # Errors
-    /// [`ModelError::Setup`] when the address or the key cannot be used, or the system's certificates not be read.
+    /// [`ModelError::Setup`] when an address or the key cannot be used, or the system's certificates not be read.
     pub fn new(config: ClientConfig) -> Result<Self, ModelError> {
-        let setup = |message: String| ModelError::Setup { message };
-        let mut endpoint = endpoint(&config.base_url).map_err(setup)?;
-        let mut secrets: Vec<String> = endpoint.password().map(str::to_owned).into_iter().collect();
-        let mut authorization = None;
-        if let Some(key) = &config.api_key {
-            authorization = Some(bearer(key.expose()).map_err(setup)?);
-            secrets.push(key.expose().to_owned());
-            // Else both would be sent. An address with a host, as this one is, can do without a user.
-            let _ = endpoint.set_username("");
-            let _ = endpoint.set_password(None);
-        }
-        secrets.retain(|secret| !secret.is_empty());
-        let http = reqwest::Client::builder()
-            .connect_timeout(config.connect_time_limit)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| setup(with_causes(&error.without_url())))?;
+        let transport = Transport::new(&config)?;
         Ok(Self {
-            http,
-            endpoint,
-            authorization,
-            secrets,
+            pool: Arc::new(Pool::new(transport.endpoints(), config.max_concurrency)),
+            transport,
+            budget: RetryBudget::new(),
             model: config.model,
             sampling: config.sampling,
-            request_time_limit: config.request_time_limit,
-            connect_time_limit: config.connect_time_limit,
+            manner: Manner { stream: config.stream, token_ids: config.token_ids },
+            token_mode: config.token_mode,
+            price: config.price,
             max_tries: config.max_tries,
             backoff: Backoff { first: config.first_backoff, max: config.max_backoff },
+            notices: config.notices,
+            totals: Mutex::default(),
         })
     }
 
@@ -95,162 +84,140 @@ impl ChatClient {
         &self.model
     }
 
-    async fn complete(
-        &self,
-        request: &ChatRequest<'_>,
-        made_ids: &mut u64,
-    ) -> Result<Completion, ModelError> {
-        let body = wire::request_body(&self.model, &self.sampling, request)
-            .map_err(|error| ModelError::Setup { message: error.to_string() })?;
+    /// What it has come to so far.
+    pub fn totals(&self) -> Totals {
+        *self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, as often as it makes sense.
+    async fn ask(
+        self: &Arc<Self>,
+        route: Route,
+        body: Vec<u8>,
+        rollout: &mut RolloutState,
+    ) -> Result<Read, ModelError> {
+        self.budget.deposit();
+        let mut wish = Wish { home: rollout.home, avoid: None };
         let mut tries = 0;
         loop {
             tries += 1;
-            let problem = match self.try_once(body.clone(), made_ids).await {
-                Ok(completion) => return Ok(completion),
+            self.check_endpoints();
+            let permit = self.pool.acquire(wish).await;
+            let endpoint = permit.index();
+            let answer = self.transport.ask(endpoint, route, body.clone(), &mut rollout.made_ids).await;
+            let problem = match answer {
+                Ok(read) => {
+                    permit.give_back(Sign::Sound, Duration::ZERO);
+                    rollout.home = Some(endpoint);
+                    return Ok(read);
+                }
                 Err(problem) => problem,
             };
+            let pause = problem.retry_after().unwrap_or_default().min(self.backoff.max);
+            permit.give_back(problem.sign(), pause);
+            self.count(|totals| totals.failed_tries += 1);
             if tries >= self.max_tries || !problem.may_pass() {
-                return Err(self.error(problem, tries));
+                return Err(self.transport.error(problem, tries));
             }
-            tokio::time::sleep(self.backoff.delay(tries, problem.retry_after())).await;
+            wish = Wish { home: Some(endpoint), avoid: Some(endpoint) };
+            tokio::time::sleep(self.delay(&problem, endpoint, tries)).await;
         }
     }
 
-    async fn try_once(&self, body: Vec<u8>, made_ids: &mut u64) -> Result<Completion, Problem> {
-        let mut request = self
-            .http
-            .post(self.endpoint.clone())
-            .timeout(self.request_time_limit)
-            .header(CONTENT_TYPE, "application/json")
-            .body(body);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization);
-        }
-        let response = request.send().await.map_err(|error| self.broken(error))?;
-        if !response.status().is_success() {
-            return Err(self.refusal(response).await);
-        }
-        let body = self.read(response).await?;
-        wire::completion(&body, made_ids).map_err(Problem::Malformed)
-    }
-
-    async fn refusal(&self, response: Response) -> Problem {
-        let status = response.status().as_u16();
-        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-        let retry_after = wait.and_then(|value| retry_after(value, Timestamp::now()));
-        // The status counts even where the explanation is cut off.
-        let body = self.read(response).await.unwrap_or_default();
-        let message = wire::error_message(&body);
-        if matches!(status, 400 | 413 | 422) && wire::says_context_window(&body) {
-            return Problem::ContextWindow(message);
-        }
-        Problem::Status { status, message, retry_after }
-    }
-
-    async fn read(&self, mut response: Response) -> Result<Vec<u8>, Problem> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error))? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(Problem::Malformed(format!("it has more than {MAX_BODY_BYTES} bytes")));
+    /// Wait before the next try. Going over from a broken endpoint to another neither waits nor is paid for: the
+    /// other one is asked for the first time.
+    fn delay(&self, problem: &Problem, endpoint: usize, tries: u32) -> Duration {
+        let elsewhere = self.pool.has_alternative(endpoint);
+        match problem.sign() {
+            Sign::Broken if elsewhere => Duration::ZERO,
+            _ => {
+                let retry_after = problem.retry_after().filter(|_| !elsewhere);
+                self.backoff.delay(tries, retry_after).max(self.budget.withdraw())
             }
-            body.extend_from_slice(&chunk);
         }
-        Ok(body)
     }
 
-    fn broken(&self, error: reqwest::Error) -> Problem {
-        let what = match (error.is_timeout(), error.is_connect()) {
-            (true, true) => {
-                format!("no connection within {:?}", self.connect_time_limit.min(self.request_time_limit))
+    /// Looks after the endpoints, as often as is due.
+    fn check_endpoints(self: &Arc<Self>) {
+        for endpoint in self.pool.due_checks() {
+            let client = Arc::clone(self);
+            tokio::spawn(async move {
+                let healthy = client.transport.is_healthy(endpoint).await;
+                client.pool.checked(endpoint, healthy);
+            });
+        }
+    }
+
+    /// Adds to an answer what follows from the settings of the client.
+    fn complete(&self, read: Read) -> Completion {
+        let mut completion = read.completion;
+        if self.manner.token_ids {
+            match read.tokens.checked(&completion.usage) {
+                Ok(tokens) => {
+                    if tokens.logprobs.is_empty() && !tokens.completion_token_ids.is_empty() {
+                        self.notices
+                            .say("logprobs", "the endpoint gives token ids, but no log probabilities");
+                    }
+                    completion.tokens = Some(tokens);
+                }
+                Err(why) => {
+                    let message = format!("token ids of an answer cannot be used, and are left out: {why}");
+                    self.notices.say("token ids", &message);
+                }
             }
-            (true, false) => format!("no complete answer within {:?}", self.request_time_limit),
-            _ => with_causes(&error.without_url()),
-        };
-        Problem::Connection(format!("`{}`: {what}", presentable(self.endpoint.as_str())))
+        }
+        self.account(completion)
     }
 
-    /// The only way from a problem to an error, so that no message gets around the redaction.
-    fn error(&self, problem: Problem, tries: u32) -> ModelError {
-        match problem {
-            Problem::Connection(message) => ModelError::Connection { tries, message: self.redact(message) },
-            Problem::Status { status, message, .. } => {
-                ModelError::Status { tries, status, message: self.redact(message) }
+    /// Adds the price of an answer, and the answer to the totals.
+    fn account(&self, mut completion: Completion) -> Completion {
+        completion.cost = self.price.and_then(|price| price.cost(&completion.usage));
+        if self.price.is_some() && completion.cost.is_none() {
+            self.notices
+                .say("cost", "the endpoint does not count tokens: nothing is known of what answers cost");
+        }
+        self.count(|totals| {
+            totals.answers += 1;
+            totals.usage += completion.usage;
+            if let Some(cost) = completion.cost {
+                *totals.cost.get_or_insert_default() += cost;
             }
-            Problem::Malformed(message) => ModelError::Malformed { tries, message: self.redact(message) },
-            Problem::ContextWindow(message) => ModelError::ContextWindow { message: self.redact(message) },
-        }
+        });
+        completion
     }
 
-    /// Servers echo keys. The message is cut after the redaction: half a key is too much, too.
-    fn redact(&self, mut message: String) -> String {
-        for secret in &self.secrets {
-            message = message.replace(secret.as_str(), "[redacted]");
-        }
-        message.chars().take(MAX_MESSAGE_CHARS).collect()
+    fn count(&self, change: impl FnOnce(&mut Totals)) {
+        change(&mut self.totals.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Problem {
-    /// Whether another try may succeed. The statuses are those that the clients of OpenAI try again; 529 is
-    /// Anthropic's word for overload.
-    fn may_pass(&self) -> bool {
-        match self {
-            Self::Connection(_) | Self::Malformed(_) => true,
-            Self::Status { status, .. } => matches!(status, 408 | 409 | 429 | 500..),
-            Self::ContextWindow(_) => false,
-        }
-    }
-
-    fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Status { retry_after, .. } => *retry_after,
-            Self::Connection(_) | Self::Malformed(_) | Self::ContextWindow(_) => None,
-        }
-    }
-}
-
-fn endpoint(base_url: &str) -> Result<Url, String> {
-    let refuse = |why: &str| format!("`{}` {why}", presentable(base_url));
-    let mut url =
-        Url::parse(base_url.trim()).map_err(|error| refuse(&format!("is not an address: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(refuse("must begin with http:// or https://"));
-    }
-    if let Ok(mut path) = url.path_segments_mut() {
-        path.pop_if_empty().extend(["chat", "completions"]);
-    }
-    Ok(url)
-}
-
-fn bearer(key: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
-        "the API key has characters that no header can carry, such as a line break".to_owned()
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+/// What one rollout remembers between its requests.
+#[derive(Debug, Default)]
+struct RolloutState {
+    made_ids: u64,
+    home: Option<usize>,
+    seed: Option<i64>,
 }
 
 /// One rollout's use of a [`ChatClient`].
 #[derive(Debug)]
 pub struct ChatPolicy {
     client: Arc<ChatClient>,
-    made_ids: u64,
+    state: RolloutState,
+    dialogue: Dialogue,
 }
 
 impl ChatPolicy {
     /// A policy for one rollout.
     pub fn new(client: Arc<ChatClient>) -> Self {
-        Self { client, made_ids: 0 }
+        Self { client, state: RolloutState::default(), dialogue: Dialogue::default() }
+    }
+
+    /// The same with a seed of its own, in place of the client's.
+    #[must_use]
+    pub fn with_seed(mut self, seed: i64) -> Self {
+        self.state.seed = Some(seed);
+        self
     }
 }
 
@@ -261,6 +228,51 @@ impl Policy for ChatPolicy {
     }
 
     async fn complete(&mut self, request: &ChatRequest<'_>) -> Result<Completion, ModelError> {
-        self.client.complete(request, &mut self.made_ids).await
+        let client = Arc::clone(&self.client);
+        let mut sampling = wire::sampling_of(&client.sampling, request);
+        if self.state.seed.is_some() {
+            sampling.to_mut().seed = self.state.seed;
+        }
+        if let Some(model) = &client.token_mode {
+            return self.complete_in_tokens(&client, model, &sampling, request).await;
+        }
+        let body =
+            wire::request_body(&client.model, &sampling, client.manner, request).map_err(unwritable)?;
+        let read = client.ask(Route::Chat, body, &mut self.state).await?;
+        Ok(client.complete(read))
     }
+}
+
+impl ChatPolicy {
+    async fn complete_in_tokens(
+        &mut self,
+        client: &Arc<ChatClient>,
+        model: &TokenModel,
+        sampling: &Sampling,
+        request: &ChatRequest<'_>,
+    ) -> Result<Completion, ModelError> {
+        let prompt = self.dialogue.prompt(model, request, &client.notices)?;
+        let body =
+            wire::text_body(&client.model, sampling, &prompt, request.json_object).map_err(unwritable)?;
+        let Read { mut completion, tokens } = client.ask(Route::Text, body, &mut self.state).await?;
+        let unsuitable = |why: String| ModelError::Setup {
+            message: format!("the endpoint cannot be used in tokens, with `return_token_ids`: {why}"),
+        };
+        let tokens = tokens::checked_answer(tokens, &completion.usage, &prompt).map_err(unsuitable)?;
+        self.dialogue.answered(&tokens.completion_token_ids);
+        let text = model.tokenizer.decode(&tokens.completion_token_ids).map_err(unsuitable)?;
+        let eos = model.template.eos_token();
+        let text = text.strip_suffix(eos).filter(|_| !eos.is_empty()).unwrap_or(&text);
+        completion.raw = Some(Box::new(Message::calling(text, Vec::new())));
+        completion.message = answer_text::message(text, !request.tools.is_empty(), &mut self.state.made_ids);
+        if !completion.message.tool_calls.is_empty() && completion.finish_reason.as_deref() == Some("stop") {
+            completion.finish_reason = Some("tool_calls".to_owned());
+        }
+        completion.tokens = Some(tokens);
+        Ok(client.account(completion))
+    }
+}
+
+fn unwritable(error: serde_json::Error) -> ModelError {
+    ModelError::Setup { message: error.to_string() }
 }

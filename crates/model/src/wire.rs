@@ -8,6 +8,16 @@ use serde_json::{Map, Value, json};
 use swegym_core::{ChatRequest, Completion, Message, Role, ToolCall, ToolSpec, Usage};
 
 use crate::Sampling;
+use crate::tokens::{AnsweredLogprobs, MetaInfo, TokenFields};
+
+/// How an answer is asked for, apart from what is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Manner {
+    /// Piece by piece.
+    pub(crate) stream: bool,
+    /// With token ids and log probabilities.
+    pub(crate) token_ids: bool,
+}
 
 #[derive(Serialize)]
 struct Body<'a> {
@@ -19,7 +29,9 @@ struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     response_format: Option<Value>,
     #[serde(flatten)]
-    sampling: Cow<'a, Sampling>,
+    manner: Map<String, Value>,
+    #[serde(flatten)]
+    sampling: &'a Sampling,
 }
 
 #[derive(Serialize)]
@@ -29,10 +41,11 @@ struct OfferedTool<'a> {
     function: &'a ToolSpec,
 }
 
-/// The body of a request.
+/// The body of a request; `sampling` is that of [`sampling_of`].
 pub(crate) fn request_body(
     model: &str,
     sampling: &Sampling,
+    manner: Manner,
     request: &ChatRequest<'_>,
 ) -> serde_json::Result<Vec<u8>> {
     let offer = |function| OfferedTool { kind: "function", function };
@@ -41,17 +54,68 @@ pub(crate) fn request_body(
         messages: request.messages.iter().map(sendable).collect(),
         tools: request.tools.iter().map(offer).collect(),
         response_format: request.json_object.then(|| json!({"type": "json_object"})),
-        sampling: sampling_of(sampling, request),
+        manner: manner.fields(),
+        sampling,
     })
 }
 
-fn sampling_of<'a>(sampling: &'a Sampling, request: &ChatRequest<'_>) -> Cow<'a, Sampling> {
+/// Tokens of an answer to a request in tokens, where nothing else is said: servers would stop after 16.
+const DEFAULT_MAX_TOKENS: u64 = 4096;
+
+/// The body of a request in tokens.
+pub(crate) fn text_body(
+    model: &str,
+    sampling: &Sampling,
+    prompt: &[u32],
+    json_object: bool,
+) -> serde_json::Result<Vec<u8>> {
+    let mut sampling = sampling.clone();
+    let newer = sampling.extra.remove("max_completion_tokens").and_then(|limit| limit.as_u64());
+    sampling.max_tokens = sampling.max_tokens.or(newer).or(Some(DEFAULT_MAX_TOKENS));
+    let mut body = serde_json::to_value(&sampling)?;
+    body["model"] = model.into();
+    body["prompt"] = prompt.into();
+    body["return_token_ids"] = true.into();
+    body["logprobs"] = 1.into();
+    if json_object {
+        body["response_format"] = json!({"type": "json_object"});
+    }
+    serde_json::to_vec(&body)
+}
+
+impl Manner {
+    fn fields(self) -> Map<String, Value> {
+        let mut fields = Map::new();
+        if self.stream {
+            fields.insert("stream".to_owned(), true.into());
+            fields.insert("stream_options".to_owned(), json!({"include_usage": true}));
+        }
+        if self.token_ids {
+            fields.insert("return_token_ids".to_owned(), true.into());
+            fields.insert("logprobs".to_owned(), true.into());
+        }
+        fields
+    }
+}
+
+/// How to sample, where a request asks for less or for further stop texts.
+pub(crate) fn sampling_of<'a>(sampling: &'a Sampling, request: &ChatRequest<'_>) -> Cow<'a, Sampling> {
     if request.stop.is_empty() && request.max_tokens.is_none() {
         return Cow::Borrowed(sampling);
     }
     let mut sampling = sampling.clone();
     sampling.stop.extend(request.stop.iter().map(|&text| text.to_owned()));
-    sampling.max_tokens = [sampling.max_tokens, request.max_tokens].into_iter().flatten().min();
+    // Where the newer spelling is in use, servers refuse both together.
+    match sampling.extra.get_mut("max_completion_tokens") {
+        Some(limit) => {
+            if let Some(less) =
+                request.max_tokens.filter(|&less| limit.as_u64().is_none_or(|limit| less < limit))
+            {
+                *limit = less.into();
+            }
+        }
+        None => sampling.max_tokens = [sampling.max_tokens, request.max_tokens].into_iter().flatten().min(),
+    }
     Cow::Owned(sampling)
 }
 
@@ -74,21 +138,28 @@ fn sendable(message: &Message) -> Cow<'_, Message> {
 }
 
 /// An answer, before its gaps are filled.
-#[derive(Debug, Deserialize)]
-struct Answer {
-    choices: Option<Vec<Choice>>,
-    usage: Option<AnsweredUsage>,
-    error: Option<Value>,
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Answer {
+    pub(crate) choices: Option<Vec<Choice>>,
+    pub(crate) usage: Option<AnsweredUsage>,
+    pub(crate) error: Option<Value>,
+    pub(crate) prompt_token_ids: Option<Vec<u32>>,
 }
 
-#[derive(Debug, Deserialize)]
-struct Choice {
-    message: Option<AnsweredMessage>,
-    finish_reason: Option<Value>,
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Choice {
+    pub(crate) message: Option<AnsweredMessage>,
+    /// What a text completion has in place of a message.
+    pub(crate) text: Option<String>,
+    pub(crate) finish_reason: Option<Value>,
+    pub(crate) prompt_token_ids: Option<Vec<u32>>,
+    pub(crate) token_ids: Option<Vec<u32>>,
+    pub(crate) logprobs: Option<AnsweredLogprobs>,
+    pub(crate) meta_info: Option<MetaInfo>,
 }
 
-#[derive(Debug, Deserialize)]
-struct AnsweredUsage {
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct AnsweredUsage {
     prompt_tokens: Option<Value>,
     completion_tokens: Option<Value>,
     prompt_tokens_details: Option<Value>,
@@ -97,46 +168,70 @@ struct AnsweredUsage {
 /// An assistant message as servers and scripts write it.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct AnsweredMessage {
-    content: Option<Value>,
-    reasoning_content: Option<Value>,
+    pub(crate) content: Option<Value>,
+    pub(crate) reasoning_content: Option<Value>,
     /// The same in newer versions of vLLM.
-    reasoning: Option<Value>,
-    tool_calls: Option<Vec<AnsweredCall>>,
-}
-
-#[derive(Debug, Deserialize)]
-struct AnsweredCall {
-    id: Option<Value>,
-    #[serde(default)]
-    function: AnsweredFunction,
+    pub(crate) reasoning: Option<Value>,
+    pub(crate) tool_calls: Option<Vec<AnsweredCall>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
-struct AnsweredFunction {
-    name: Option<String>,
-    arguments: Option<Value>,
+pub(crate) struct AnsweredCall {
+    /// Which call a delta belongs to.
+    pub(crate) index: Option<Value>,
+    pub(crate) id: Option<Value>,
+    #[serde(default)]
+    pub(crate) function: AnsweredFunction,
 }
 
-/// Reads the body of an answer; `made_ids` counts the ids made for calls that came without.
-pub(crate) fn completion(body: &[u8], made_ids: &mut u64) -> Result<Completion, String> {
-    let answer: Answer =
-        serde_json::from_slice(body).map_err(|error| format!("it is not a chat completion: {error}"))?;
-    let Some(choice) = answer.choices.unwrap_or_default().into_iter().next() else {
-        let reason = answer.error.map(|error| format!(": {error}")).unwrap_or_default();
-        return Err(format!("it has no choices{reason}"));
-    };
-    let finish_reason = choice.finish_reason.as_ref().and_then(Value::as_str).map(str::to_owned);
-    if choice.message.is_none() && finish_reason.is_none() {
-        return Err("its choice has neither a message nor a reason to stop".to_owned());
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct AnsweredFunction {
+    pub(crate) name: Option<String>,
+    pub(crate) arguments: Option<Value>,
+}
+
+/// An answer as it was read: the completion, and what it says about its tokens.
+#[derive(Debug)]
+pub(crate) struct Read {
+    pub(crate) completion: Completion,
+    pub(crate) tokens: TokenFields,
+}
+
+/// Reads the body of an answer.
+pub(crate) fn answer(body: &[u8]) -> Result<Answer, String> {
+    serde_json::from_slice(body).map_err(|error| format!("it is not a completion: {error}"))
+}
+
+impl Choice {
+    /// Takes what it says about its tokens; `prompt` is what stands beside the choices.
+    pub(crate) fn take_tokens(&mut self, prompt: Option<Vec<u32>>) -> TokenFields {
+        let prompt = prompt.or(self.prompt_token_ids.take());
+        TokenFields::read(prompt, self.token_ids.take(), self.logprobs.take(), self.meta_info.take())
     }
-    Ok(Completion {
-        message: choice.message.unwrap_or_default().into_message(made_ids),
-        usage: answer.usage.map(AnsweredUsage::into_usage).unwrap_or_default(),
-        finish_reason,
-        raw: None,
-        tokens: None,
-        cost: None,
-    })
+}
+
+impl Answer {
+    /// Fills the gaps; `made_ids` counts the ids made for calls that came without.
+    pub(crate) fn read(self, made_ids: &mut u64) -> Result<Read, String> {
+        let Some(mut choice) = self.choices.unwrap_or_default().into_iter().next() else {
+            let reason = self.error.map(|error| format!(": {error}")).unwrap_or_default();
+            return Err(format!("it has no choices{reason}"));
+        };
+        let finish_reason = choice.finish_reason.as_ref().and_then(Value::as_str).map(str::to_owned);
+        if choice.message.is_none() && choice.text.is_none() && finish_reason.is_none() {
+            return Err("its choice has neither a message nor a reason to stop".to_owned());
+        }
+        let tokens = choice.take_tokens(self.prompt_token_ids);
+        let completion = Completion {
+            message: choice.message.unwrap_or_default().into_message(made_ids),
+            usage: self.usage.map(AnsweredUsage::into_usage).unwrap_or_default(),
+            finish_reason,
+            raw: None,
+            tokens: None,
+            cost: None,
+        };
+        Ok(Read { completion, tokens })
+    }
 }
 
 impl AnsweredUsage {
@@ -183,7 +278,7 @@ impl AnsweredCall {
 }
 
 /// Content is a text, or a list of parts of which some are text.
-fn plain_text(content: Value) -> String {
+pub(crate) fn plain_text(content: Value) -> String {
     match content {
         Value::String(text) => text,
         Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect(),

@@ -318,7 +318,7 @@ async fn many_rollouts_share_one_client() {
 #[tokio::test]
 async fn an_endless_answer_is_given_up() {
     let mut endless = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"choices\": \"".to_vec();
-    endless.resize(17 << 20, b'x');
+    endless.resize(33 << 20, b'x');
     let (outcome, _) = play(vec![Reply::Raw(endless); 3]).await;
     let error = outcome.unwrap_err();
     assert!(matches!(error, ModelError::Malformed { tries: 3, .. }), "{error:?}");

@@ -73,3 +73,9 @@ pub(crate) fn answer(status: u16, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status} Scripted\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {length}\r\n{headers}\r\n{body}")
         .into_bytes()
 }
+
+/// The head of a stream of server-sent events, which ends with the connection.
+pub(crate) fn event_stream() -> Vec<u8> {
+    b"HTTP/1.1 200 Scripted\r\nContent-Type: text/event-stream; charset=utf-8\r\nConnection: close\r\n\r\n"
+        .to_vec()
+}

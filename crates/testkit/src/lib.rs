@@ -3,6 +3,7 @@
 
 mod http;
 mod server;
+mod stream;
 mod toy_repo;
 
 pub use http::RecordedRequest;

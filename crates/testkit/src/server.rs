@@ -1,25 +1,40 @@
-//! An OpenAI-compatible chat-completions endpoint that plays a script.
+//! An OpenAI-compatible endpoint, of chat and of text completions, that plays a script.
 
 use std::collections::VecDeque;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use serde_json::{Value, json};
-use swegym_core::{Message, ToolCall};
+use swegym_core::{CompletionTokens, Message, ToolCall};
 use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::WriteHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::RecordedRequest;
-use crate::http::{answer, read_request};
+use crate::http::{answer, event_stream, read_request};
+use crate::stream::events;
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
 pub enum Reply {
-    /// Answers with this message of the assistant, and usage of 100 + 10 tokens.
+    /// Answers with this message of the assistant, and usage of 100 + 10 tokens: piece by piece, where that is asked
+    /// for.
     Message(Message),
+    /// The same with token ids, if they are asked for, and usage to match.
+    Tokens(Message, CompletionTokens),
+    /// Answers a text completion with this text, and the tokens as above.
+    Text(String, CompletionTokens),
+    /// Answers with a stream of server-sent events, in these pieces, then closes the connection.
+    Stream(Vec<Vec<u8>>),
+    /// The same, but goes on to send comments, and never ends.
+    EndlessStream(Vec<Vec<u8>>),
+    /// The same, but falls silent, and never ends.
+    SilentStream(Vec<Vec<u8>>),
     /// Answers with this body and status 200.
     Json(Value),
     /// Answers with a status.
@@ -66,26 +81,80 @@ impl Reply {
         Self::Status { code, retry_after: None, body: body.to_owned() }
     }
 
-    /// The bytes to write, after which the connection is closed; nothing for a reply that never comes.
-    fn bytes(self) -> Option<Vec<u8>> {
-        Some(match self {
-            Self::Message(message) => answer(200, "", &completion(&message).to_string()),
-            Self::Json(body) => answer(200, "", &body.to_string()),
+    /// What to write.
+    fn script(self, request: &RecordedRequest) -> Script {
+        let stream = request.body["stream"] == true;
+        let pieces = match self {
+            Self::Message(message) if stream => vec![event_stream(), events(&completion(&message))],
+            Self::Message(message) => vec![answer(200, "", &completion(&message).to_string())],
+            Self::Tokens(message, tokens) => {
+                let completion = with_tokens(completion(&message), &tokens, request);
+                match stream {
+                    true => vec![event_stream(), events(&completion)],
+                    false => vec![answer(200, "", &completion.to_string())],
+                }
+            }
+            Self::Text(text, tokens) => {
+                let completion = with_tokens(text_completion(&text), &tokens, request);
+                vec![answer(200, "", &completion.to_string())]
+            }
+            Self::Stream(pieces) => [vec![event_stream()], pieces].concat(),
+            Self::EndlessStream(pieces) => {
+                return Script::new([vec![event_stream()], pieces].concat(), End::Comments);
+            }
+            Self::SilentStream(pieces) => {
+                return Script::new([vec![event_stream()], pieces].concat(), End::Silence);
+            }
+            Self::Json(body) => vec![answer(200, "", &body.to_string())],
             Self::Status { code, retry_after, body } => {
                 let header = retry_after.map(|wait| format!("Retry-After: {wait}\r\n"));
-                answer(code, &header.unwrap_or_default(), &body)
+                vec![answer(code, &header.unwrap_or_default(), &body)]
             }
             Self::CutConnection => Vec::new(),
             Self::CutInBody => {
                 let mut bytes =
                     answer(200, "", &completion(&Message::calling("cut", Vec::new())).to_string());
                 bytes.truncate(bytes.len() - 20);
-                bytes
+                vec![bytes]
             }
-            Self::MalformedJson => answer(200, "", r#"{"choices": [{"message""#),
-            Self::Raw(bytes) => bytes,
-            Self::Hang => return None,
-        })
+            Self::MalformedJson => vec![answer(200, "", r#"{"choices": [{"message""#)],
+            Self::Raw(bytes) => vec![bytes],
+            Self::Hang => return Script::new(Vec::new(), End::Silence),
+        };
+        Script::new(pieces, End::Close)
+    }
+}
+
+/// What is written in answer to a request, and what follows.
+struct Script {
+    pieces: Vec<Vec<u8>>,
+    end: End,
+}
+
+enum End {
+    Close,
+    Comments,
+    Silence,
+}
+
+impl Script {
+    fn new(pieces: Vec<Vec<u8>>, end: End) -> Self {
+        Self { pieces, end }
+    }
+
+    async fn play(self, mut to: WriteHalf<'_>) -> io::Result<()> {
+        for piece in self.pieces {
+            to.write_all(&piece).await?;
+            to.flush().await?;
+        }
+        match self.end {
+            End::Close => to.shutdown().await,
+            End::Silence => pending().await,
+            End::Comments => loop {
+                to.write_all(b":\n").await?;
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            },
+        }
     }
 }
 
@@ -99,11 +168,48 @@ fn completion(message: &Message) -> Value {
     })
 }
 
+fn text_completion(text: &str) -> Value {
+    json!({
+        "id": "cmpl-scripted",
+        "object": "text_completion",
+        "choices": [{"index": 0, "text": text, "finish_reason": "stop"}],
+        "usage": {},
+    })
+}
+
+/// Adds tokens as vLLM does: the ids of the prompt stand beside the choices of a chat completion, and in the choice of
+/// a text completion.
+fn with_tokens(mut answer: Value, tokens: &CompletionTokens, request: &RecordedRequest) -> Value {
+    let (prompt, completion) = (&tokens.prompt_token_ids, &tokens.completion_token_ids);
+    answer["usage"] = json!({"prompt_tokens": prompt.len(), "completion_tokens": completion.len()});
+    if request.body["return_token_ids"] != true {
+        return answer;
+    }
+    let is_chat = answer["object"] == "chat.completion";
+    let choice = &mut answer["choices"][0];
+    choice["token_ids"] = json!(completion);
+    let logprobs = &tokens.logprobs;
+    if is_chat {
+        let content: Vec<Value> =
+            logprobs.iter().map(|logprob| json!({"token": "?", "logprob": logprob, "bytes": null})).collect();
+        choice["logprobs"] = json!({"content": content});
+        answer["prompt_token_ids"] = json!(prompt);
+    } else {
+        choice["logprobs"] = json!({"token_logprobs": logprobs});
+        choice["prompt_token_ids"] = json!(prompt);
+    }
+    answer
+}
+
 type Handler = Box<dyn Fn(&RecordedRequest) -> Reply + Send + Sync>;
 
 struct State {
     handler: Handler,
     requests: Mutex<Vec<RecordedRequest>>,
+    healthy: AtomicBool,
+    checks: AtomicUsize,
+    at_once: AtomicUsize,
+    most_at_once: AtomicUsize,
 }
 
 /// The server, on a free port of the loopback address. It stops when it is dropped.
@@ -129,7 +235,14 @@ impl ScriptedServer {
         let listener = TcpListener::bind("127.0.0.1:0").await;
         let listener = listener.expect("the loopback address has a free port");
         let address = listener.local_addr().expect("a bound socket has an address");
-        let state = Arc::new(State { handler: Box::new(handler), requests: Mutex::default() });
+        let state = Arc::new(State {
+            handler: Box::new(handler),
+            requests: Mutex::default(),
+            healthy: AtomicBool::new(true),
+            checks: AtomicUsize::new(0),
+            at_once: AtomicUsize::new(0),
+            most_at_once: AtomicUsize::new(0),
+        });
         let task = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { address, state, task }
     }
@@ -143,6 +256,21 @@ impl ScriptedServer {
     pub fn requests(&self) -> Vec<RecordedRequest> {
         let requests = self.state.requests.lock();
         requests.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What `GET /health` says from now on; at first it says that all is well. These requests are not recorded.
+    pub fn set_healthy(&self, healthy: bool) {
+        self.state.healthy.store(healthy, Ordering::SeqCst);
+    }
+
+    /// How often it was asked for its health.
+    pub fn checks(&self) -> usize {
+        self.state.checks.load(Ordering::SeqCst)
+    }
+
+    /// Most requests that were under way at the same time.
+    pub fn most_at_once(&self) -> usize {
+        self.state.most_at_once.load(Ordering::SeqCst)
     }
 }
 
@@ -162,20 +290,41 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 }
 
 async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
-    let (read, mut write) = stream.split();
+    let (read, write) = stream.split();
     let request = read_request(read).await?;
-    let reply = {
+    if request.target == "GET /health" {
+        state.checks.fetch_add(1, Ordering::SeqCst);
+        let code = if state.healthy.load(Ordering::SeqCst) { 200 } else { 503 };
+        return Script::new(vec![answer(code, "", "")], End::Close).play(write).await;
+    }
+    let under_way = UnderWay::new(&state);
+    let script = {
         // The order of the record and of the replies is the same.
         let mut requests = state.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        let reply = (state.handler)(&request);
+        let script = (state.handler)(&request).script(&request);
         requests.push(request);
-        reply
+        script
     };
-    match reply.bytes() {
-        Some(bytes) => write.write_all(&bytes).await?,
-        None => pending().await,
+    let played = script.play(write).await;
+    drop(under_way);
+    played
+}
+
+/// Counts a request as long as it lives.
+struct UnderWay<'a>(&'a State);
+
+impl<'a> UnderWay<'a> {
+    fn new(state: &'a State) -> Self {
+        let at_once = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        state.most_at_once.fetch_max(at_once, Ordering::SeqCst);
+        Self(state)
     }
-    write.shutdown().await
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,6 @@ mod think;
 mod toolbox;
 mod undo;
 
-pub use editor::{AciEditor, EditorError, EditorFiles, EditorVersion, Printed};
 pub(crate) use arguments::Arguments;
+pub use editor::{AciEditor, EditorError, EditorFiles, EditorVersion, Printed};
 pub(crate) use toolbox::{Observed, Reply, ToolError, Toolbox, specs};

@@ -18,6 +18,9 @@ pub(crate) struct ScaffoldArgs {
     /// Tokens (prompts and answers together) after which a rollout ends
     #[arg(long)]
     pub(crate) max_tokens: Option<u64>,
+    /// Dollars after which a rollout ends, by the prices of `--prices`
+    #[arg(long, value_name = "DOLLARS", requires = "prices", value_parser = amount)]
+    pub(crate) max_cost: Option<f64>,
     /// Seconds after which a rollout ends
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     pub(crate) timeout: u64,
@@ -59,4 +62,9 @@ pub(crate) enum BehaviourName {
     Sane,
     /// Those that the SWE-Gym data was sampled with, quirks included.
     Openhands,
+}
+
+fn amount(text: &str) -> Result<f64, String> {
+    let amount: f64 = text.parse().map_err(|error| format!("{error}"))?;
+    if amount.is_finite() && amount > 0.0 { Ok(amount) } else { Err("must be more than 0".to_owned()) }
 }

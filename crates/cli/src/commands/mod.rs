@@ -5,6 +5,7 @@ mod eval;
 mod gateway;
 pub(crate) mod images;
 pub(crate) mod inputs;
+mod models;
 mod outside;
 mod policies;
 mod quickstart;
@@ -24,8 +25,8 @@ use crate::printer::Printer;
 /// Runs a command.
 pub(crate) async fn run(command: Command, printer: &Printer) -> anyhow::Result<Exit> {
     match command {
-        Command::Quickstart(args) => Box::pin(quickstart::run(args, printer)).await,
-        Command::Rollout(args) => Box::pin(rollout::run(args, printer)).await,
+        Command::Quickstart(args) => Box::pin(quickstart::run(*args, printer)).await,
+        Command::Rollout(args) => Box::pin(rollout::run(*args, printer)).await,
         Command::Eval(args) => Box::pin(eval::run(args, printer)).await,
         Command::Validate(args) => Box::pin(validate::run(args, printer)).await,
         Command::Images(command) => Box::pin(images::run(command, printer)).await,

@@ -28,7 +28,8 @@ pub(crate) async fn outside(
     printer: &Printer,
 ) -> anyhow::Result<(ConfiguredScaffold, SocketAddr)> {
     let files = args.outside.agent_path.as_deref().map(folder).transpose()?;
-    let endpoint = endpoint(args.model.base_url.clone(), args.model.model.clone())?;
+    ensure!(args.model.base_url.len() < 2, "point an outside agent at the model: it takes one `--base-url`");
+    let endpoint = endpoint(args.model.base_url.first().cloned(), args.model.model.clone())?;
     let gateway = Gateway::new(GatewayConfig::new(endpoint, random_secret()?), None)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.context("open a port for the gateway")?;

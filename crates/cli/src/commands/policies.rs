@@ -3,60 +3,61 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use swegym_core::fncall::TextFormat;
 use swegym_core::{Instance, TestCommand};
 use swegym_environment::{EnvironmentSpec, Specs};
 use swegym_harness::test_command;
-use swegym_model::{
-    ChatClient, ChatPolicy, ClientConfig, GoldPolicy, GoldTask, NoopPolicy, Script, Secret, TextTools,
-};
+use swegym_model::{ChatClient, GoldPolicy, GoldTask, NoopPolicy, Script, TextTools, read_text_format};
 use swegym_runner::PolicyFactory;
 
-use crate::args::{BuiltinPolicy, ModelArgs, ToolFormat};
-use crate::settings::{API_KEY, BASE_URL, variable};
+use crate::args::{BuiltinPolicy, ToolFormat};
 
 /// A policy by name: what makes one for each rollout, and what of it belongs into `run.toml`.
 pub(crate) struct NamedPolicy {
     pub(crate) name: String,
     pub(crate) factory: PolicyFactory,
     pub(crate) settings: toml::Table,
+    /// The client behind it, where it is a model.
+    pub(crate) client: Option<Arc<ChatClient>>,
 }
 
+/// The file of a prompts folder that has the words around calls in text form.
+const TEXT_CALLS: &str = "text_calls.json";
+
 impl NamedPolicy {
-    /// The policy with its calls in this form.
-    fn with_tool_format(self, tool_format: ToolFormat) -> Self {
+    /// The policy with its calls in this form; the words around them may lie in a folder of prompts.
+    pub(crate) fn with_tool_format(
+        self,
+        tool_format: ToolFormat,
+        prompts: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         if tool_format == ToolFormat::Native {
-            return self;
+            return Ok(self);
         }
-        let Self { name, factory, mut settings } = self;
-        let format = Arc::new(TextFormat::default());
+        let words = prompts.map(|folder| folder.join(TEXT_CALLS)).filter(|path| path.exists());
+        let format =
+            Arc::new(words.map_or_else(|| Ok(TextFormat::default()), |path| read_text_format(&path))?);
+        let Self { name, factory, mut settings, client } = self;
         let factory: PolicyFactory = Arc::new(move |instance, sample| {
             Ok(Box::new(TextTools::new(factory(instance, sample)?, Arc::clone(&format))))
         });
         settings.insert("tool_format".to_owned(), "text".into());
-        Self { name, factory, settings }
+        Ok(Self { name, factory, settings, client })
     }
 }
 
-/// A built-in policy. Of these only a script can answer in text.
-pub(crate) fn builtin_with(
-    policy: BuiltinPolicy,
-    script: Option<&Path>,
-    specs: &Specs,
-    tool_format: ToolFormat,
-) -> anyhow::Result<NamedPolicy> {
-    let answers_in_text = policy == BuiltinPolicy::Scripted;
+/// Of the built-in policies only a script can answer in text.
+pub(crate) fn check_tool_format(policy: BuiltinPolicy, tool_format: ToolFormat) -> anyhow::Result<()> {
     ensure!(
-        answers_in_text || tool_format == ToolFormat::Native,
+        policy == BuiltinPolicy::Scripted || tool_format == ToolFormat::Native,
         "send calls as text: `--tool-format text` is for a model or a script"
     );
-    Ok(builtin(policy, script, specs)?.with_tool_format(tool_format))
+    Ok(())
 }
 
-/// A built-in policy with its calls as calls.
+/// A built-in policy.
 pub(crate) fn builtin(
     policy: BuiltinPolicy,
     script: Option<&Path>,
@@ -68,7 +69,7 @@ pub(crate) fn builtin(
         BuiltinPolicy::Replay => bail!("choose what to replay: only `rollout` can, by `--trajectory`"),
         BuiltinPolicy::Scripted => ("scripted", scripted(script)?),
     };
-    Ok(NamedPolicy { name: name.to_owned(), factory, settings: toml::Table::new() })
+    Ok(NamedPolicy { name: name.to_owned(), factory, settings: toml::Table::new(), client: None })
 }
 
 fn gold(specs: Specs) -> PolicyFactory {
@@ -98,26 +99,4 @@ fn scripted(script: Option<&Path>) -> anyhow::Result<PolicyFactory> {
     let path = script.context("find the script: the policy `scripted` needs `--script`")?;
     let script = Script::read(path)?;
     Ok(Arc::new(move |instance: &Instance, _| Ok(Box::new(script.policy(instance.id())?))))
-}
-
-/// A model behind an endpoint, when the flags name one.
-pub(crate) fn model(args: &ModelArgs) -> anyhow::Result<Option<NamedPolicy>> {
-    let Some(model) = &args.model else { return Ok(None) };
-    ensure!(!model.is_empty(), "choose the model: `--model` is empty");
-    let base_url = args.base_url.clone().or_else(|| variable(BASE_URL));
-    let base_url =
-        base_url.with_context(|| format!("find the model endpoint: give `--base-url`, or set {BASE_URL}"))?;
-    let mut config = ClientConfig::new(base_url, model.clone());
-    config.api_key = variable(API_KEY).map(|key| Secret::new(key.trim()));
-    config.sampling.temperature = args.temperature;
-    config.max_tries = 5;
-    config.max_backoff = Duration::from_secs(30);
-    let mut settings = toml::Table::from_iter([("base_url".to_owned(), config.shown_base_url().into())]);
-    if let Some(temperature) = args.temperature {
-        settings.insert("temperature".to_owned(), temperature.into());
-    }
-    let client = Arc::new(ChatClient::new(config)?);
-    let factory: PolicyFactory = Arc::new(move |_, _| Ok(Box::new(ChatPolicy::new(Arc::clone(&client)))));
-    let policy = NamedPolicy { name: model.clone(), factory, settings };
-    Ok(Some(policy.with_tool_format(args.tool_format)))
 }

@@ -44,7 +44,7 @@ pub(crate) fn policy(path: &Path, folder: Option<&Path>, printer: &Printer) -> a
     });
     let settings =
         toml::Table::from_iter([("trajectory".to_owned(), path.to_string_lossy().into_owned().into())]);
-    Ok(NamedPolicy { name: "replay".to_owned(), factory, settings })
+    Ok(NamedPolicy { name: "replay".to_owned(), factory, settings, client: None })
 }
 
 impl Source {

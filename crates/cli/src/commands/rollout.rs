@@ -9,6 +9,7 @@ use swegym_runner::ScaffoldSolver;
 use swegym_sandbox::{Allowlist, Network};
 
 use super::inputs;
+use super::models;
 use super::outside::outside;
 use super::policies::{self, NamedPolicy};
 use super::replay;
@@ -28,11 +29,14 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
             replay::policy(path, args.set.output.as_deref(), printer)?
         }
         Some(builtin) => {
-            let (script, tool_format) = (args.script.as_deref(), args.model.tool_format);
-            policies::builtin_with(builtin, script, &inputs.specs, tool_format)?
+            policies::check_tool_format(builtin, args.model.tool_format)?;
+            policies::builtin(builtin, args.script.as_deref(), &inputs.specs)?
         }
-        None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
+        None => {
+            models::model(&args.model, printer)?.context("choose a policy: give `--model` or `--policy`")?
+        }
     };
+    let policy = policy.with_tool_format(args.model.tool_format, args.scaffold.prompts.as_deref())?;
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
     let (ConfiguredScaffold { scaffold, settings: scaffold_settings }, service) =
         match &args.outside.agent_command {
@@ -73,7 +77,11 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         network,
     };
     let ended = run.execute(engine.backend, images, &cancel, printer).await?;
-    Ok(conclude(&ended, &folder, printer))
+    let exit = conclude(&ended, &folder, printer);
+    if let Some(client) = policy.client {
+        printer.line(&models::summary(&client.totals()));
+    }
+    Ok(exit)
 }
 
 /// The name of a policy as a folder: models are often named `owner/model`.

@@ -21,6 +21,7 @@ pub(crate) fn scaffold(args: &ScaffoldArgs) -> anyhow::Result<ConfiguredScaffold
     let mut config = ScaffoldConfig {
         max_steps: args.max_steps,
         max_tokens: args.max_tokens,
+        max_cost: args.max_cost,
         time_limit: Duration::from_secs(args.timeout),
         editor: args.editor_version,
         new_files: args.new_files,
@@ -79,6 +80,9 @@ fn settings(config: &ScaffoldConfig) -> toml::Table {
     }
     if let Some(tokens) = config.max_tokens {
         settings.insert("max_tokens".to_owned(), number(tokens));
+    }
+    if let Some(dollars) = config.max_cost {
+        settings.insert("max_cost".to_owned(), dollars.into());
     }
     settings
 }

@@ -15,6 +15,6 @@ mod images;
 mod machine;
 mod outside;
 mod pipeline;
-mod stored_runs;
 mod prompts;
+mod stored_runs;
 mod support;

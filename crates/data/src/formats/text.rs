@@ -79,13 +79,20 @@ mod tests {
         let ours = sft_text(&trajectory, &trajectory.messages, None).unwrap();
         assert!(ours[0].content.contains("These functions are there"));
         trajectory.tool_format = Some(TextFormat { tools_prefix: "own".into(), ..TextFormat::default() });
-        assert!(sft_text(&trajectory, &trajectory.messages, None).unwrap()[0].content.starts_with("You work.own----"));
+        assert!(
+            sft_text(&trajectory, &trajectory.messages, None).unwrap()[0]
+                .content
+                .starts_with("You work.own----")
+        );
     }
 
     #[test]
     fn a_call_that_is_no_json_has_no_text() {
         let mut trajectory = trajectory();
         trajectory.messages[4].tool_calls[0].function.arguments = "{".into();
-        assert_eq!(sft_text(&trajectory, &trajectory.messages, None).unwrap_err().exception(), "FunctionCallConversionError");
+        assert_eq!(
+            sft_text(&trajectory, &trajectory.messages, None).unwrap_err().exception(),
+            "FunctionCallConversionError"
+        );
     }
 }

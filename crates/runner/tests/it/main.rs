@@ -11,7 +11,7 @@ mod endpoint;
 mod infrastructure;
 mod outside;
 mod resume;
-mod text_calls;
 mod scaffolds;
+mod text_calls;
 mod toy;
 mod verdicts;

@@ -15,6 +15,7 @@ use swegym_runner::ScaffoldSolver;
 use tokio_util::sync::CancellationToken;
 
 use super::doctor;
+use super::models;
 use super::policies::{self, NamedPolicy};
 use super::rollout::{folder_name, settings};
 use super::runs::{Ended, Run};
@@ -54,7 +55,7 @@ impl Layout {
 /// Runs the command.
 pub(crate) async fn run(args: QuickstartArgs, printer: &Printer) -> anyhow::Result<Exit> {
     let begin = Instant::now();
-    let model = policies::model(&args.model)?;
+    let model = models::model(&args.model, printer)?;
     doctor::require_sandboxes(printer).await?;
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start(printer).await?;
