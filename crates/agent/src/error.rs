@@ -28,6 +28,12 @@ pub enum AgentCause {
     /// A prompt could not be made from its template: a defect of this crate.
     #[error("render a prompt")]
     Prompt(#[from] minijinja::Error),
+    /// The repository cannot be read for an index of its code.
+    #[error("read the repository: {message}")]
+    Repository {
+        /// What went wrong.
+        message: String,
+    },
     /// Git cannot compare the files with the base commit, for instance because the repository was deleted.
     #[error("take the patch: git {end}: {message}")]
     Patch {
@@ -60,6 +66,7 @@ impl From<&AgentError> for Failure {
             AgentCause::Sandbox(cause) => return cause.into(),
             AgentCause::Model(cause) => return cause.into(),
             AgentCause::Prompt(_) => (Boundary::Internal, "prompt", false),
+            AgentCause::Repository { .. } => (Boundary::Agent, "repository", false),
             AgentCause::Patch { killed, .. } => (Boundary::Agent, "patch", *killed),
             AgentCause::PatchTooLarge { .. } => (Boundary::Agent, "patch_too_large", false),
         };

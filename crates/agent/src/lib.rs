@@ -20,3 +20,4 @@ pub use codeact::CodeAct;
 pub use config::ScaffoldConfig;
 pub use error::{AgentCause, AgentError};
 pub use scaffold::{Outcome, Scaffold};
+pub use workflow::{Embedder, Workflow, WorkflowConfig};

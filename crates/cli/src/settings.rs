@@ -17,6 +17,8 @@ const COPY_SHARED: &str = "SWEGYM_COPY_SHARED";
 pub(crate) const BASE_URL: &str = "OPENAI_BASE_URL";
 /// Key of the model endpoint. `OPENAI_API_KEY`.
 pub(crate) const API_KEY: &str = "OPENAI_API_KEY";
+/// Key of the endpoint of embeddings, where a flag gives it an address of its own. `SWEGYM_EMBEDDING_API_KEY`.
+pub(crate) const EMBEDDING_API_KEY: &str = "SWEGYM_EMBEDDING_API_KEY";
 /// File of credentials for registries, by Podman's custom. `REGISTRY_AUTH_FILE`.
 const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Folder of Docker's configuration, which holds credentials for registries. `DOCKER_CONFIG`.

@@ -2,6 +2,7 @@
 
 mod action;
 mod config;
+mod embeddings;
 mod gold;
 mod noop;
 mod openai;
@@ -13,6 +14,7 @@ mod unified_diff;
 mod wire;
 
 pub use config::{ClientConfig, Sampling, Secret};
+pub use embeddings::EmbeddingClient;
 pub use gold::{GoldPolicy, GoldTask};
 pub use noop::NoopPolicy;
 pub use openai::{ChatClient, ChatPolicy};

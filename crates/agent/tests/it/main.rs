@@ -4,3 +4,4 @@ mod patch;
 mod rollout;
 mod support;
 mod tools;
+mod workflow;

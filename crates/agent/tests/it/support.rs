@@ -184,6 +184,11 @@ impl Workplace {
         self.folder.path().join(name)
     }
 
+    /// The host, with a home folder of its own.
+    pub(crate) fn sandbox(&self) -> HostSandbox {
+        HostSandbox { home: self.beside("home") }
+    }
+
     pub(crate) async fn run(&self, mut policy: impl Policy) -> Result<Outcome, AgentError> {
         let sandbox = HostSandbox { home: self.beside("home") };
         let scaffold = CodeAct { config: self.config.clone() };

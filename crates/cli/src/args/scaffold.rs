@@ -17,6 +17,12 @@ pub(crate) struct ScaffoldArgs {
     /// Seconds after which a rollout ends
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     pub(crate) timeout: u64,
+    /// Model by whose embeddings the scaffold `workflow` finds code; it goes by words without one
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) embedding_model: Option<String>,
+    /// Address of its OpenAI-compatible endpoint, such as `http://host:8000/v1` [default: that of the policy's model]
+    #[arg(long, value_name = "URL", requires = "embedding_model")]
+    pub(crate) embedding_url: Option<String>,
 }
 
 /// A scaffold by name.
@@ -24,4 +30,6 @@ pub(crate) struct ScaffoldArgs {
 pub(crate) enum ScaffoldName {
     /// A shell and a file editor, called as functions.
     Codeact,
+    /// Searches for code, picks out what matters, plans changes and makes them span by span, as Moatless tools does.
+    Workflow,
 }

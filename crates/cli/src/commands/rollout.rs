@@ -25,7 +25,8 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
         None => policies::model(&args.model)?.context("choose a policy: give `--model` or `--policy`")?,
     };
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
-    let ConfiguredScaffold { scaffold, settings: scaffold_settings } = scaffolds::scaffold(&args.scaffold);
+    let ConfiguredScaffold { scaffold, settings: scaffold_settings } =
+        scaffolds::scaffold(&args.scaffold, &args.model)?;
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;
     let images = engine.images(&inputs, &args.set.sandbox)?;
