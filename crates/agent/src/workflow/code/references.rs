@@ -22,10 +22,13 @@ pub(super) fn references(node: Node<'_>, shape: Shape<'_>, source: &str) -> Vec<
         _ => return Vec::new(),
     };
     let mut names = Vec::new();
+    let own = shape.inner.unwrap_or(node);
     let mut cursor = node.walk();
     for _ in 0..MAX_NODES {
-        if cursor.node().kind() == wanted {
-            of_node(cursor.node(), &mut names);
+        // What begins where the block does, a call of a call's result, is not seen by upstream.
+        let found = cursor.node();
+        if found.kind() == wanted && (found == own || found.start_byte() > own.start_byte()) {
+            of_node(found, &mut names);
         }
         if !next(&mut cursor) || names.len() >= MAX_NAMES {
             break;
