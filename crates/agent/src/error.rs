@@ -25,6 +25,12 @@ pub enum AgentCause {
     /// The policy gave no answer.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The repository cannot be read for an index of its code.
+    #[error("read the repository: {message}")]
+    Repository {
+        /// What went wrong.
+        message: String,
+    },
     /// Somebody else's agent ended before it had an answer of the model.
     #[error("run the agent: it {end}: {output}")]
     Outside {
@@ -58,6 +64,7 @@ impl From<&AgentError> for Failure {
             AgentCause::Outside { .. } => (Boundary::Agent, "agent_command", false),
             AgentCause::Prompt(_) => (Boundary::Internal, "prompt", false),
             AgentCause::PatchKilled { .. } => (Boundary::Agent, "patch", true),
+            AgentCause::Repository { .. } => (Boundary::Agent, "repository", false),
         };
         Self { boundary, kind: kind.to_owned(), message: format!("failed to {error}"), retryable }
     }

@@ -31,3 +31,4 @@ pub use outside::{AGENT_DIR, OutputSink, OutsideAgent};
 pub use prompts::{Prompts, Template};
 pub use scaffold::{Outcome, Scaffold};
 pub use tools::{AciEditor, EditorError, EditorFiles, EditorVersion, Printed};
+pub use workflow::{Embedder, Workflow, WorkflowConfig};

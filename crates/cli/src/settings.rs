@@ -19,6 +19,8 @@ pub(crate) const BASE_URL: &str = "OPENAI_BASE_URL";
 pub(crate) const API_KEY: &str = "OPENAI_API_KEY";
 /// Secret of a guarded gateway: what keys of rollouts are made from. `SWEGYM_GATEWAY_SECRET`.
 pub(crate) const GATEWAY_SECRET: &str = "SWEGYM_GATEWAY_SECRET";
+/// Key of the endpoint of embeddings, where a flag gives it an address of its own. `SWEGYM_EMBEDDING_API_KEY`.
+pub(crate) const EMBEDDING_API_KEY: &str = "SWEGYM_EMBEDDING_API_KEY";
 /// File of credentials for registries, by Podman's custom. `REGISTRY_AUTH_FILE`.
 const REGISTRY_AUTH_FILE: &str = "REGISTRY_AUTH_FILE";
 /// Folder of Docker's configuration, which holds credentials for registries. `DOCKER_CONFIG`.

@@ -5,6 +5,7 @@ mod answer_text;
 mod budget;
 mod config;
 mod dialogue;
+mod embeddings;
 pub mod gateway;
 mod gold;
 mod noop;
@@ -30,6 +31,7 @@ mod unified_diff;
 mod wire;
 
 pub use config::{ClientConfig, Sampling, Secret};
+pub use embeddings::EmbeddingClient;
 pub use gold::{GoldPolicy, GoldTask};
 pub use noop::NoopPolicy;
 pub use notices::Notices;

@@ -9,7 +9,7 @@ const CONTEXT: usize = 3;
 /// Sequences from this length on are matched without elements that make up more than a hundredth of them.
 const POPULAR_FROM: usize = 200;
 /// Comparisons after which the middle counts as replaced as a whole: repetitive texts would take for ever.
-const MAX_WORK: usize = 20_000_000;
+const MAX_WORK: usize = 3_000_000;
 
 /// A stretch that both sides have: its start in either, and its length.
 type Match = (usize, usize, usize);
@@ -209,6 +209,9 @@ impl<'a> Matcher<'a> {
                 }
             }
             self.work += 1;
+            if self.work > MAX_WORK {
+                return None;
+            }
             lengths = next;
         }
         let (mut i, mut j, mut length) = best;
@@ -218,7 +221,7 @@ impl<'a> Matcher<'a> {
         while i + length < old.end && j + length < new.end && self.old[i + length] == self.new[j + length] {
             length += 1;
         }
-        (self.work <= MAX_WORK).then_some((i, j, length))
+        Some((i, j, length))
     }
 }
 

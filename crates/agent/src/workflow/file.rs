@@ -24,8 +24,9 @@ pub struct CodeFile {
 pub struct FileRules {
     /// How tokens are counted.
     pub tokens: Arc<dyn CountTokens>,
-    /// Whether code may be indented by other than spaces: upstream refuses such files.
-    pub any_space: bool,
+    /// Whether to do as upstream where that is worse: files that are indented by tabs are refused, and new code
+    /// is taken whose errors are in the head of a definition only.
+    pub as_upstream: bool,
 }
 
 /// Why a file cannot be read: the kind of exception that upstream has for it, and what is wrong.
@@ -84,6 +85,11 @@ impl CodeFile {
         &self.content
     }
 
+    /// Blocks and spans.
+    pub(crate) fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
     /// The spans in order.
     pub fn spans(&self) -> Vec<SpanFacts> {
         let facts = |span: &super::code::Span| SpanFacts {
@@ -139,6 +145,9 @@ impl CodeFile {
         if !complaints.is_empty() {
             return refused(complaints);
         }
+        if module.broken && !self.module.broken && !self.rules.as_upstream {
+            return refused("The updated code is invalid.".to_owned());
+        }
         let new = module.spans.iter().filter(|span| self.module.span(&span.id).is_none());
         let new_span_ids = new.map(|span| span.id.clone()).collect();
         self.content = content;
@@ -149,7 +158,7 @@ impl CodeFile {
 
 fn module(content: &str, rules: &FileRules) -> Result<Module, CodeFileError> {
     let rules =
-        Rules { tokens: &*rules.tokens, max_span_tokens: MAX_SPAN_TOKENS, any_space: rules.any_space };
+        Rules { tokens: &*rules.tokens, max_span_tokens: MAX_SPAN_TOKENS, any_space: !rules.as_upstream };
     Module::parse(content, rules).map_err(|error| CodeFileError {
         kind: match error {
             ParseError::Space(_) => "ValueError",
@@ -226,4 +235,103 @@ fn complaints(module: &Module, had_placeholder: bool) -> String {
         text += &format!("error='{fault}'\n");
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::workflow::tokens::WordTokens;
+
+    fn rules(as_upstream: bool) -> FileRules {
+        FileRules { tokens: Arc::new(WordTokens), as_upstream }
+    }
+
+    fn file(text: &str) -> CodeFile {
+        CodeFile::parse("m.py", text, &rules(false)).unwrap()
+    }
+
+    fn ids(file: &CodeFile) -> Vec<String> {
+        file.spans().into_iter().map(|span| span.id).collect()
+    }
+
+    #[test]
+    fn spans_are_named_after_what_they_are() {
+        let text = "# a\nimport os\n\nclass A:\n    x = 1\n    def __init__(self): pass\n    def m(self):\n        \
+                    def inner(): pass\n    def m(self): pass\n\nclass B: pass\nprint(1)\nasync def f(): pass\n";
+        let expected = ["docstring", "A", "A.__init__", "A.m", "A.m_1", "B", "impl", "f"];
+        assert_eq!(ids(&file(text)), expected);
+    }
+
+    #[test]
+    fn long_code_of_a_module_is_divided() {
+        let text: String = (0..300).map(|number| format!("name_{number} = call({number})\n")).collect();
+        let spans = file(&text).spans();
+        assert!(spans.len() > 2, "{spans:?}");
+        assert_eq!(spans[0].id, "impl");
+        assert!(spans.windows(2).all(|pair| pair[0].end_line < pair[1].start_line), "{spans:?}");
+    }
+
+    #[test]
+    fn tabs_are_refused_only_where_upstream_is_followed() {
+        let text = "def f():\n\treturn 1\n";
+        let refused = CodeFile::parse("m.py", text, &rules(true)).err().map(|error| error.kind);
+        assert_eq!(refused, Some("ValueError"));
+        let shown = file(text).show(&["f"], Show::default());
+        assert_eq!(shown, "\n\nm.py\n```\ndef f():\n\treturn 1\n```\n");
+    }
+
+    #[test]
+    fn files_beyond_the_limits_are_refused() {
+        let long_name = format!("def {}(): pass\n", "f".repeat(2000));
+        let deep: String = (0..300).map(|depth| format!("{}if x:\n", " ".repeat(depth))).collect();
+        let deep = format!("{deep}{}pass\n", " ".repeat(300));
+        let chain = format!("{} 1\n", "a =".repeat(100_000));
+        for text in [long_name, deep, chain, "#".repeat(3 << 20)] {
+            let error = CodeFile::parse("m.py", &text, &rules(false)).err().map(|error| error.kind);
+            assert_eq!(error, Some("Limit"), "{}", &text[..20]);
+        }
+    }
+
+    #[test]
+    fn defining_a_name_twice_is_refused() {
+        let mut file = file("def f(): pass\n\ndef f_2(): pass\n");
+        let update = file.replace_lines(3, 3, "def f(): pass");
+        assert_eq!(update.error.as_deref(), Some("error='Duplicate function name: f_2'\n"));
+        assert!(!update.updated);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_can_be_read_shown_and_edited(
+            text in "([ \n\t#:=@'\"()\\\\]|def f|class A|if x|return|import a|é|x|\u{0}){0,60}",
+            replacement in "([ \n#]|x = 1|def){0,8}",
+            start in 0..20_usize,
+            lines in 0..20_usize,
+        ) {
+            if let Ok(mut file) = CodeFile::parse("m.py", &text, &rules(false)) {
+                let ids = ids(&file);
+                let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+                let all = Show { span_ids: true, line_numbers: true, ..Show::default() };
+                file.show(&ids, all);
+                file.show(&ids[ids.len() / 2..], Show { hide_comments: true, placeholder: Some("..."), ..all });
+                file.replace_lines(start, start + lines, &replacement);
+            }
+        }
+
+        #[test]
+        fn the_longest_repeated_tail_goes(
+            replacement in proptest::collection::vec("[ab]", 0..8),
+            following in proptest::collection::vec("[ab]", 0..8),
+        ) {
+            let replacement: Vec<&str> = replacement.iter().map(String::as_str).collect();
+            let following: Vec<&str> = following.iter().map(String::as_str).collect();
+            let longest = (0..=replacement.len().min(following.len()))
+                .rev()
+                .find(|length| replacement[replacement.len() - length..] == following[..*length]);
+            let kept = replacement.len() - longest.unwrap();
+            prop_assert_eq!(without_repeated_tail(&replacement, &following), &replacement[..kept]);
+        }
+    }
 }

@@ -8,3 +8,4 @@ mod session;
 mod support;
 mod text_calls;
 mod tools;
+mod workflow;

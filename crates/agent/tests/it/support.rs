@@ -206,6 +206,11 @@ impl Workplace {
         self.folder.path().join(name)
     }
 
+    /// The host, with a home folder of its own.
+    pub(crate) fn sandbox(&self) -> HostSandbox {
+        HostSandbox { home: self.beside("home") }
+    }
+
     pub(crate) async fn run(&self, policy: impl Policy) -> Result<Outcome, AgentError> {
         let scaffold = CodeAct { config: self.config.clone(), ..CodeAct::default() };
         self.run_in(&scaffold, policy).await
@@ -216,7 +221,7 @@ impl Workplace {
         scaffold: &dyn Scaffold,
         mut policy: impl Policy,
     ) -> Result<Outcome, AgentError> {
-        let sandbox = HostSandbox { home: self.beside("home") };
+        let sandbox = self.sandbox();
         // Runners spawn rollouts, so they must be `Send`.
         let rollout: Pin<Box<dyn Future<Output = _> + Send + '_>> =
             scaffold.run(&self.problem, 3, &sandbox, &mut policy);

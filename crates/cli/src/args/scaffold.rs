@@ -37,6 +37,12 @@ pub(crate) struct ScaffoldArgs {
     /// Whose customs hold in `codeact`: commands, observations and rules for being stuck
     #[arg(long, value_enum, default_value_t = BehaviourName::Sane)]
     pub(crate) behaviour: BehaviourName,
+    /// Model by whose embeddings the scaffold `workflow` finds code; it goes by words without one
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) embedding_model: Option<String>,
+    /// Address of its OpenAI-compatible endpoint, such as `http://host:8000/v1` [default: that of the policy's model]
+    #[arg(long, value_name = "URL", requires = "embedding_model")]
+    pub(crate) embedding_url: Option<String>,
 }
 
 /// The version of this name, which the parser knows to be one.
@@ -53,6 +59,8 @@ pub(crate) enum ScaffoldName {
     Mini,
     /// The same, with commands as blocks in the text.
     MiniText,
+    /// Searches for code, picks out what matters, plans changes and makes them span by span, as Moatless tools does.
+    Workflow,
 }
 
 /// Customs by name.

@@ -44,7 +44,7 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
                 let (agent, gateway) = outside(&args, command, &folder, printer).await?;
                 (agent, Some(gateway))
             }
-            None => (scaffolds::scaffold(&args.scaffold)?, None),
+            None => (scaffolds::scaffold(&args.scaffold, &args.model)?, None),
         };
     let cancel = cancelled_by_signals(printer)?;
     let engine = Engine::start_with(&args.set.sandbox, printer).await?;

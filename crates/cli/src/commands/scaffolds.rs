@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use swegym_agent::{Behaviour, CodeAct, Mini, Prompts, Scaffold, ScaffoldConfig};
+use anyhow::{Context, ensure};
+use swegym_agent::{Behaviour, CodeAct, Mini, Prompts, Scaffold, ScaffoldConfig, Workflow, WorkflowConfig};
+use swegym_model::{ClientConfig, EmbeddingClient, Secret};
 
-use crate::args::{BehaviourName, ScaffoldArgs, ScaffoldName};
+use crate::args::{BehaviourName, ModelArgs, ScaffoldArgs, ScaffoldName};
+use crate::settings::{API_KEY, BASE_URL, EMBEDDING_API_KEY, variable};
 
 /// A scaffold, and what of it belongs into `run.toml`.
 pub(crate) struct ConfiguredScaffold {
@@ -17,7 +20,11 @@ pub(crate) struct ConfiguredScaffold {
 ///
 /// # Errors
 /// When the folder of prompts holds what is no prompt of the scaffold.
-pub(crate) fn scaffold(args: &ScaffoldArgs) -> anyhow::Result<ConfiguredScaffold> {
+pub(crate) fn scaffold(args: &ScaffoldArgs, model: &ModelArgs) -> anyhow::Result<ConfiguredScaffold> {
+    ensure!(
+        args.embedding_model.is_none() || args.scaffold == ScaffoldName::Workflow,
+        "choose the scaffold: `--embedding-model` is for `--scaffold workflow` only"
+    );
     let mut config = ScaffoldConfig {
         max_steps: args.max_steps,
         max_tokens: args.max_tokens,
@@ -35,6 +42,7 @@ pub(crate) fn scaffold(args: &ScaffoldArgs) -> anyhow::Result<ConfiguredScaffold
     let prompts = match args.scaffold {
         ScaffoldName::Codeact => folder.map(|folder| CodeAct::prompts_from(folder, &config)),
         ScaffoldName::Mini | ScaffoldName::MiniText => folder.map(Mini::prompts_from),
+        ScaffoldName::Workflow => folder.map(Workflow::prompts_from),
     };
     let prompts = prompts.transpose()?;
     if let Some(digest) = prompts.as_ref().and_then(Prompts::digest) {
@@ -44,6 +52,15 @@ pub(crate) fn scaffold(args: &ScaffoldArgs) -> anyhow::Result<ConfiguredScaffold
         ScaffoldName::Codeact => {
             Arc::new(CodeAct { config, prompts: prompts.unwrap_or(CodeAct::builtin_prompts()) })
         }
+        ScaffoldName::Workflow => {
+            let mut workflow =
+                Workflow::new(WorkflowConfig { scaffold: config, ..WorkflowConfig::default() });
+            workflow.prompts = prompts.unwrap_or(Workflow::builtin_prompts());
+            if let Some(name) = &args.embedding_model {
+                workflow.embedder = Some(Arc::new(embeddings(name, args, model, &mut settings)?));
+            }
+            Arc::new(workflow)
+        }
         name => Arc::new(Mini {
             config,
             prompts: prompts.unwrap_or(Mini::builtin_prompts()),
@@ -51,6 +68,25 @@ pub(crate) fn scaffold(args: &ScaffoldArgs) -> anyhow::Result<ConfiguredScaffold
         }),
     };
     Ok(configured(scaffold, settings))
+}
+
+fn embeddings(
+    name: &str,
+    args: &ScaffoldArgs,
+    model: &ModelArgs,
+    settings: &mut toml::Table,
+) -> anyhow::Result<EmbeddingClient> {
+    let own = args.embedding_url.clone();
+    let url = own.or_else(|| model.base_url.first().cloned()).or_else(|| variable(BASE_URL));
+    let url =
+        url.with_context(|| format!("find the embeddings: give `--embedding-url`, or set {BASE_URL}"))?;
+    let mut config = ClientConfig::new(url, name);
+    // The key of one endpoint is no business of another.
+    let key = if args.embedding_url.is_some() { EMBEDDING_API_KEY } else { API_KEY };
+    config.api_key = variable(key).map(|key| Secret::new(key.trim()));
+    settings.insert("embedding_model".to_owned(), name.into());
+    settings.insert("embedding_url".to_owned(), config.shown_base_urls().concat().into());
+    Ok(EmbeddingClient::new(config)?)
 }
 
 /// The scaffold of a command that has no flags for it.

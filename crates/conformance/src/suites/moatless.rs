@@ -41,7 +41,7 @@ pub(crate) fn check(record: &Value) -> Result<(), String> {
 
 /// As upstream reads files.
 fn parse(record: &Value) -> Result<Result<CodeFile, &'static str>, String> {
-    let rules = FileRules { tokens: Arc::new(WordTokens), any_space: false };
+    let rules = FileRules { tokens: Arc::new(WordTokens), as_upstream: true };
     Ok(CodeFile::parse(PATH, text(record, "source")?, &rules).map_err(|error| error.kind))
 }
 

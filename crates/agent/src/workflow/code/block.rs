@@ -108,12 +108,16 @@ pub(crate) struct Block {
     pub(crate) tokens: usize,
     /// What is wrong with it, beyond syntax.
     pub(crate) faults: Vec<String>,
+    /// Names that it refers to.
+    pub(super) references: Vec<String>,
 }
 
 /// A Python file.
 #[derive(Debug, Clone)]
 pub(crate) struct Module {
     pub(super) source: String,
+    /// Whether the parser found errors anywhere, in places that have no block of their own, too.
+    pub(crate) broken: bool,
     /// The first is the module itself.
     pub(crate) blocks: Vec<Block>,
     /// In the order in which they begin.
@@ -162,6 +166,16 @@ impl Module {
         (format!("{first}{end}"), lines)
     }
 
+    /// Names from the module down to a block.
+    pub(crate) fn path(&self, block: BlockId) -> Vec<&str> {
+        path_of(&self.blocks, block)
+    }
+
+    /// [`Module::path`] with dots.
+    pub(crate) fn path_text(&self, block: BlockId) -> String {
+        self.path(block).join(".")
+    }
+
     /// Tokens of a block and all in it.
     pub(crate) fn tokens(&self, block: BlockId) -> usize {
         self.descendants(block).map(|block| self.blocks[block].tokens).sum()
@@ -185,7 +199,7 @@ impl Module {
         text
     }
 
-    fn push_own_text(&self, block: BlockId, text: &mut String) {
+    pub(crate) fn push_own_text(&self, block: BlockId, text: &mut String) {
         let before = self.lines_before(block);
         if before == 0 {
             text.push_str(self.before(block));

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tree_sitter::{Node, Parser};
 
 use super::block::{Block, BlockId, Kind, Module, path_of};
+use super::references::references;
 use super::shape::{Shape, children, shape};
 use super::span::Spans;
 use crate::workflow::tokens::CountTokens;
@@ -58,7 +59,8 @@ impl Module {
         builder.module(tree.root_node())?;
         let Builder { blocks, spans, .. } = builder;
         let span_by_id = spans.all.iter().enumerate().map(|(index, span)| (span.id.clone(), index)).collect();
-        Ok(Self { source: source.to_owned(), blocks, spans: spans.all, span_by_id })
+        let broken = tree.root_node().has_error();
+        Ok(Self { source: source.to_owned(), broken, blocks, spans: spans.all, span_by_id })
     }
 }
 
@@ -118,6 +120,7 @@ impl Builder<'_> {
             continued: false,
             span: None,
             faults: Vec::new(),
+            references: Vec::new(),
         });
         Ok(self.blocks.len() - 1)
     }
@@ -135,6 +138,7 @@ impl Builder<'_> {
         let end = shape.first.map_or(node.end_byte(), |first| end_before(first, node));
         let before = start..node.start_byte();
         let block = self.block(shape.kind, node, Some(parent), before, node.start_byte()..end)?;
+        self.blocks[block].references = references(node, shape, self.source);
         self.name(block, shape, names);
         let path: usize = path_of(&self.blocks, block).iter().map(|name| name.len() + 1).sum();
         if path > MAX_PATH {

@@ -7,6 +7,7 @@
 mod block;
 mod build;
 mod find;
+mod references;
 mod shape;
 mod span;
 
