@@ -1,6 +1,6 @@
 //! What the model reads of an observation, in the form of OpenHands.
 
-use crate::clip::{first, last};
+use crate::clip::truncate_observation;
 
 /// What was observed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +55,9 @@ fn without_image(line: &str) -> &str {
     }
 }
 
-/// What is left is longer than the limit by the note, and an odd limit loses a character. With a limit below 2 the
-/// whole text follows the note, because in Python the last 0 characters are all of them: kept, since it is what the
-/// model saw.
 fn without_middle(text: String, limit: Option<usize>) -> String {
-    let Some(limit) = limit.filter(|limit| text.len() > *limit && text.chars().nth(*limit).is_some()) else {
-        return text;
-    };
-    let half = limit / 2;
-    let end = if half == 0 { text.as_str() } else { last(&text, half) };
-    format!("{}\n[... Observation truncated due to length ...]\n{end}", first(&text, half))
+    match limit.and_then(|limit| i64::try_from(limit).ok()) {
+        Some(limit) => truncate_observation(&text, limit),
+        None => text,
+    }
 }

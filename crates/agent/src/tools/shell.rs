@@ -9,6 +9,7 @@ use swegym_sandbox::{Sandbox, SandboxError, Session, SessionOutput, SessionSpec,
 use super::arguments::Arguments;
 use super::command::{kept, with_trailer};
 use super::toolbox::{Observed, ToolError};
+use crate::bash_split::split_commands;
 use crate::clip::clip_output;
 use crate::history::{End, Shown, observation_text};
 use crate::{Behaviour, ScaffoldConfig};
@@ -19,6 +20,8 @@ pub(super) const NAME: &str = "execute_bash";
 const END_PATIENCE: Duration = Duration::from_secs(5);
 /// How often upstream interrupts a command before it kills it.
 const INTERRUPTS: usize = 2;
+/// Commands of one input that are run one by one; of more, all are run as one.
+const MOST_COMMANDS: usize = 1000;
 /// The exit code that upstream gives a command whose time was over.
 const INTERRUPTED: i32 = 130;
 /// The terminal that upstream's commands see.
@@ -121,9 +124,32 @@ impl<'a> Shell<'a> {
         let Wish::Command(command) = wish else {
             return Err(ToolError::refused("no command runs"));
         };
+        if self.config.behaviour == Behaviour::OpenHands {
+            return self.begin_each(command, patience).await;
+        }
         let session = self.open().await?;
         let output = session.run(command, patience).await?;
         self.observe(command, output, Instant::now()).await
+    }
+
+    /// Upstream runs the commands of an input one by one, up to the first that fails.
+    async fn begin_each(&mut self, input: &str, patience: Duration) -> Result<Observed, ToolError> {
+        let commands = split_commands(input).ok().filter(|commands| commands.len() <= MOST_COMMANDS);
+        let commands = commands.unwrap_or_else(|| vec![input.to_owned()]);
+        // What stands in the observation before the output of the command that runs.
+        let mut before = String::new();
+        let mut left = commands.len();
+        for command in &commands {
+            let output = self.open().await?.run(command, patience).await?;
+            before.push_str(command);
+            left -= 1;
+            if left == 0 || !matches!(output.status, SessionStatus::Done { exit_code: 0, .. }) {
+                return self.observe(&before, output, Instant::now()).await;
+            }
+            let printed = clip_output(&output.output, self.config.observation_limit);
+            before.push_str(&format!("\r\n{}\r\n", printed.trim_end_matches(['\r', '\n'])));
+        }
+        Err(ToolError::refused("there is no command"))
     }
 
     async fn go_on(

@@ -90,7 +90,9 @@ async fn a_command_in_the_form_of_openhands_is_echoed_and_interrupted_when_its_t
     place.config = place.config.openhands();
     place.config.command_patience = Duration::from_millis(100);
     place.config.command_time_limit = Duration::from_secs(1);
-    let seen = place.observe(vec![bash("cd src && echo a"), bash("sleep 1000"), edit(json!({}))]).await;
+    let view = edit(json!({"command": "view", "path": "/not/there"}));
+    let calls = vec![bash("cd src && echo a"), bash("sleep 1000"), view, bash("echo b\nfalse\necho c")];
+    let seen = place.observe(calls).await;
     let repo_dir = &place.config.repo_dir;
     assert!(seen[0].starts_with("cd src && echo a\r\na\r\n[Python Interpreter: "), "{}", seen[0]);
     let end = format!("\nroot@openhands-workspace:{repo_dir}/src # \n[Command finished with exit code 0]");
@@ -99,6 +101,8 @@ async fn a_command_in_the_form_of_openhands_is_echoed_and_interrupted_when_its_t
     assert!(seen[1].starts_with(&format!("sleep 1000\r\n\r\n\r\n{note}\r\n[Python")), "{}", seen[1]);
     assert!(seen[1].ends_with("[Command finished with exit code 130]"), "{}", seen[1]);
     assert!(seen[2].starts_with("ERROR:\n"), "{}", seen[2]);
+    assert!(seen[3].starts_with("echo b\r\nb\r\nfalse\r\n\r\n[Python"), "{}", seen[3]);
+    assert!(seen[3].ends_with("[Command finished with exit code 1]"), "{}", seen[3]);
 }
 
 #[tokio::test]
