@@ -99,33 +99,36 @@ pub(crate) struct QuickstartArgs {
     pub(crate) seed: u64,
 }
 
+/// Where help lists flags of policies that are no model.
+const POLICY: &str = "Built-in policies";
+
 /// Flags of `rollout`.
 #[derive(Debug, Args)]
 pub(crate) struct RolloutArgs {
-    #[command(flatten)]
-    pub(crate) set: InstanceArgs,
-    /// Built-in policy, in place of a model
-    #[arg(long, value_enum, conflicts_with = "model", required_unless_present = "model")]
-    pub(crate) policy: Option<BuiltinPolicy>,
-    /// Script of the policy `scripted`: a JSON list of assistant messages, or an object instance id -> list
-    #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"))]
-    pub(crate) script: Option<PathBuf>,
-    /// What the policy `replay` plays again: a trajectory, or a run directory
-    #[arg(long, value_name = "FILE|RUN", required_if_eq("policy", "replay"))]
-    pub(crate) trajectory: Option<PathBuf>,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
     /// Rollouts of each instance
     #[arg(short = 'k', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) samples: u32,
     #[command(flatten)]
-    pub(crate) scaffold: ScaffoldArgs,
-    #[command(flatten)]
-    pub(crate) outside: OutsideArgs,
+    pub(crate) set: InstanceArgs,
     /// Let the agent's commands reach this host, by HTTP and HTTPS through a proxy (repeatable): a name, `*.name`
     /// or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing
     #[arg(long, value_name = "HOST")]
     pub(crate) allow_host: Vec<String>,
+    /// Built-in policy, in place of a model
+    #[arg(long, value_enum, conflicts_with = "model", required_unless_present = "model", help_heading = POLICY)]
+    pub(crate) policy: Option<BuiltinPolicy>,
+    /// Script of the policy `scripted`: a JSON list of assistant messages, or an object instance id -> list
+    #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"), help_heading = POLICY)]
+    pub(crate) script: Option<PathBuf>,
+    /// What the policy `replay` plays again: a trajectory, or a run directory
+    #[arg(long, value_name = "FILE|RUN", required_if_eq("policy", "replay"), help_heading = POLICY)]
+    pub(crate) trajectory: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
+    #[command(flatten)]
+    pub(crate) scaffold: ScaffoldArgs,
+    #[command(flatten)]
+    pub(crate) outside: OutsideArgs,
 }
 
 /// Flags of `eval`.

@@ -15,7 +15,11 @@ pub(crate) struct OutsideArgs {
         long,
         value_name = "COMMAND",
         requires = "model",
-        conflicts_with_all = ["policy", "script", "scaffold", "temperature"]
+        conflicts_with_all = [
+            "policy", "script", "scaffold", "prompts", "behaviour", "editor_version", "new_files", "max_cost",
+            "temperature", "top_p", "max_completion_tokens", "seed_sampling", "sampling", "stream", "prices",
+            "token_mode", "tool_format", "max_concurrency"
+        ]
     )]
     pub(crate) agent_command: Option<String>,
     /// Folder of the agent's files, seen in the sandbox at /opt/agent; programs in its `bin` are found by name

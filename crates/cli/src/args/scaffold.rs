@@ -8,6 +8,7 @@ use swegym_agent::EditorVersion;
 
 /// Which scaffold, and its limits.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Scaffold")]
 pub(crate) struct ScaffoldArgs {
     /// Program around the policy: prompts, tools and loop
     #[arg(long, value_enum, default_value_t = ScaffoldName::Codeact)]

@@ -30,7 +30,9 @@ pub(crate) async fn outside(
     let files = args.outside.agent_path.as_deref().map(folder).transpose()?;
     ensure!(args.model.base_url.len() < 2, "point an outside agent at the model: it takes one `--base-url`");
     let endpoint = endpoint(args.model.base_url.first().cloned(), args.model.model.clone())?;
-    let gateway = Gateway::new(GatewayConfig::new(endpoint, random_secret()?), None)?;
+    let tokens = args.model.token_ids;
+    let gateway = GatewayConfig { tokens, ..GatewayConfig::new(endpoint, random_secret()?) };
+    let gateway = Gateway::new(gateway, None)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     let listener = listener.context("open a port for the gateway")?;
     let address = listener.local_addr().context("find the address of the gateway")?;
@@ -62,6 +64,9 @@ fn settings(args: &RolloutArgs, command: &str) -> toml::Table {
         ("max_steps".to_owned(), number(args.scaffold.max_steps as u64)),
         ("timeout".to_owned(), number(args.scaffold.timeout)),
     ]);
+    if args.model.token_ids {
+        settings.insert("token_ids".to_owned(), true.into());
+    }
     if let Some(path) = &args.outside.agent_path {
         settings.insert("agent_path".to_owned(), path.to_string_lossy().into_owned().into());
     }
