@@ -74,16 +74,13 @@ pub(super) async fn clean(daemon: &Daemon) -> Result<DockerLeftovers, SandboxErr
 }
 
 async fn dead_containers(daemon: &Daemon) -> Result<Vec<String>, SandboxError> {
-    let mut found = list_containers(daemon, &["created", "running", "paused"]).await?;
-    // Podman has a state between running and gone that the client library does not understand.
-    let give_up = tokio::time::Instant::now() + STOPPING_PATIENCE;
-    let ended = loop {
-        match list_containers(daemon, &["exited"]).await {
-            Err(_) if tokio::time::Instant::now() < give_up => tokio::time::sleep(PAUSE).await,
-            listed => break listed?,
-        }
-    };
-    found.extend(ended);
+    // Podman has a state between running and gone that the client library does not understand, and any container may
+    // come into it while it is being listed.
+    let begun = patiently(async || list_containers(daemon, &["created", "running", "paused"]).await);
+    let mut found = begun.await?;
+    // Where others end all the time there may always be one. What has ended the daemon removes by itself, most often.
+    let ended = patiently(async || list_containers(daemon, &["exited"]).await).await;
+    found.extend(ended.unwrap_or_default());
     let dead = found.into_iter().filter(|container| is_dead(container.labels.as_ref()));
     Ok(dead.filter_map(|container| container.id).collect())
 }
@@ -98,15 +95,20 @@ async fn list_containers(daemon: &Daemon, states: &[&str]) -> Result<Vec<Contain
 async fn dead_images(daemon: &Daemon) -> Result<Vec<String>, SandboxError> {
     let options = || Some(ListImagesOptions { all: true, filters: Some(filters()), ..Default::default() });
     // Podman fails when an image that it was about to tell of has gone.
-    let give_up = tokio::time::Instant::now() + STOPPING_PATIENCE;
-    let found = loop {
-        match call("list images", daemon.api.list_images(options())).await {
-            Err(_) if tokio::time::Instant::now() < give_up => tokio::time::sleep(PAUSE).await,
-            listed => break listed?,
-        }
-    };
+    let found = patiently(async || call("list images", daemon.api.list_images(options())).await).await?;
     let dead = found.into_iter().filter(|image| is_dead(Some(&image.labels)));
     Ok(dead.map(|image| image.id).collect())
+}
+
+/// Asks again for a while, where the daemon stumbles over what is just ending.
+async fn patiently<T>(ask: impl AsyncFn() -> Result<T, SandboxError>) -> Result<T, SandboxError> {
+    let give_up = tokio::time::Instant::now() + STOPPING_PATIENCE;
+    loop {
+        match ask().await {
+            Err(_) if tokio::time::Instant::now() < give_up => tokio::time::sleep(PAUSE).await,
+            asked => return asked,
+        }
+    }
 }
 
 fn filters() -> HashMap<String, Vec<String>> {
