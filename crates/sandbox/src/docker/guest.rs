@@ -31,7 +31,7 @@ pub fn guest_main(workdir: &Path) -> io::Result<ExitCode> {
     let control = connect_to_owner()?;
     let control = sys::keep_only(vec![control])?.pop().ok_or(io::ErrorKind::NotFound)?;
     let (reply, held) = match set_up(workdir) {
-        Ok(oom_score) => (GuestReply::Ready, Some(Held { oom_score, namespaces: Vec::new() })),
+        Ok(oom_score) => (GuestReply::Ready, Some(Held::new(oom_score, Vec::new()))),
         Err(error) => (GuestReply::Failed(error), None),
     };
     send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty())?;

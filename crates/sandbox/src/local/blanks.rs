@@ -1,12 +1,15 @@
-//! The blanks of a launcher: sandboxes made ahead, up to what follows from the image.
+//! The blanks of a launcher: sandboxes made ahead, up to what follows from the image or, where the last two had the
+//! same image, to the end.
 //!
 //! They cost nothing where they are of no use: the first is made after two sandboxes in a row that differ in
 //! nothing but their image, in a moment when nothing is asked of the launcher, and they go when none was wanted
 //! for a while.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,6 +18,7 @@ use nix::sys::socket::MsgFlags;
 use nix::unistd::Pid;
 
 use super::cgroup::SandboxGroups;
+use super::init::Extent;
 use super::protocol::{CreateSpec, Envelope, send};
 use super::visit::Inherited;
 
@@ -29,6 +33,28 @@ pub(super) struct Blank {
     pub(super) groups: SandboxGroups,
     /// Where it learns what it becomes.
     pub(super) socket: OwnedFd,
+    /// The layers that it was made with, where it was made for one image.
+    pub(super) layers: Option<Layers>,
+}
+
+/// Device and inode of each layer of an image: one that was removed and made again is another one.
+pub(super) type Layers = Vec<(u64, u64)>;
+
+fn layers_at(paths: &[PathBuf]) -> io::Result<Layers> {
+    paths.iter().map(|path| fs::metadata(path).map(|about| (about.dev(), about.ino()))).collect()
+}
+
+/// What a blank is made from.
+pub(super) struct BlankKind {
+    pub(super) template: CreateSpec,
+    /// As [`Blank::layers`].
+    pub(super) layers: Option<Layers>,
+}
+
+impl BlankKind {
+    pub(super) fn extent(&self) -> Extent {
+        if self.layers.is_some() { Extent::ThisImage } else { Extent::AnyImage }
+    }
 }
 
 impl Blank {
@@ -51,8 +77,10 @@ pub(super) struct Blanks {
     hopeless: bool,
     /// What the last sandbox was like.
     template: Option<CreateSpec>,
-    /// Whether another like it is expected.
+    /// Whether another like it is expected, of any image.
     expected: bool,
+    /// Whether it is expected to have the same image, too.
+    image_expected: bool,
     last_used: Option<Instant>,
 }
 
@@ -65,6 +93,7 @@ impl Blanks {
             hopeless: false,
             template: None,
             expected: false,
+            image_expected: false,
             last_used: None,
         }
     }
@@ -72,14 +101,24 @@ impl Blanks {
     /// Takes one for a sandbox, and learns from it what the next may be like.
     pub(super) fn take(&mut self, spec: &CreateSpec) -> Option<Blank> {
         // One that no blank could become says nothing about the next that one could.
-        let template = Some(template_of(spec)?);
-        self.expected = template == self.template;
+        let template = template_of(spec)?;
+        self.expected = self.template.as_ref().is_some_and(|last| is_alike(last, &template));
+        self.image_expected = self.template.as_ref() == Some(&template);
         self.last_used = Some(Instant::now());
         if !self.expected || self.mounts_changed() {
             self.dismiss();
-            self.template = template;
         }
-        self.waiting.pop()
+        self.dismiss_other_images(&template);
+        self.template = Some(template);
+        let best = self.waiting.iter().position(|blank| blank.layers.is_some());
+        best.map(|blank| self.waiting.swap_remove(blank)).or_else(|| self.waiting.pop())
+    }
+
+    fn dismiss_other_images(&mut self, template: &CreateSpec) {
+        if self.waiting.iter().any(|blank| blank.layers.is_some()) {
+            let layers = layers_at(&template.layers).ok();
+            self.kill(|blank| blank.layers.is_some() && blank.layers != layers);
+        }
     }
 
     /// One that was taken turned out to have ended.
@@ -88,9 +127,18 @@ impl Blanks {
         self.ending.push(blank);
     }
 
-    /// What another blank should be like, if there should be one.
-    pub(super) fn wanted(&self) -> Option<&CreateSpec> {
-        self.template.as_ref().filter(|_| self.expected && !self.hopeless && self.waiting.len() < MOST)
+    /// What another blank should be made from, if there should be one. One of them always fits any image.
+    pub(super) fn wanted(&self) -> Option<BlankKind> {
+        let likely = self.expected && !self.hopeless && self.waiting.len() < MOST;
+        let template = self.template.as_ref().filter(|_| likely)?;
+        let is_provided_for = self.waiting.iter().any(|blank| blank.layers.is_none());
+        if self.image_expected
+            && is_provided_for
+            && let Ok(layers) = layers_at(&template.layers)
+        {
+            return Some(BlankKind { template: template.clone(), layers: Some(layers) });
+        }
+        Some(BlankKind { template: CreateSpec { layers: Vec::new(), ..template.clone() }, layers: None })
     }
 
     pub(super) fn add(&mut self, blank: Blank) {
@@ -127,12 +175,21 @@ impl Blanks {
 
     /// Kills them, and makes no others before they are expected again.
     pub(super) fn dismiss(&mut self) {
-        self.expected = false;
-        for blank in self.waiting.drain(..) {
+        (self.expected, self.image_expected) = (false, false);
+        self.kill(|_| true);
+    }
+
+    fn kill(&mut self, chosen: impl FnMut(&mut Blank) -> bool) {
+        for blank in self.waiting.extract_if(.., chosen) {
             let _ = kill(blank.pid, Signal::SIGKILL);
             self.ending.push(blank);
         }
     }
+}
+
+/// Whether sandboxes differ in nothing but their image.
+fn is_alike(one: &CreateSpec, other: &CreateSpec) -> bool {
+    CreateSpec { layers: Vec::new(), ..one.clone() } == CreateSpec { layers: Vec::new(), ..other.clone() }
 }
 
 /// What a blank for this sandbox would be made from; none where too much depends on the host's folders of the
@@ -142,12 +199,13 @@ fn template_of(spec: &CreateSpec) -> Option<CreateSpec> {
     let is_usual = spec.extra_binds.is_empty() && spec.inherited == Inherited::Nothing && !spec.host_network;
     // The disks that such a limit holds for are those of the layers, too.
     let is_usual = is_usual && spec.io_bytes_per_second.is_none();
-    (in_memory && is_usual).then(|| CreateSpec { sandbox: 0, layers: Vec::new(), ..spec.clone() })
+    (in_memory && is_usual).then(|| CreateSpec { sandbox: 0, ..spec.clone() })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::local::protocol::socket_pair;
     use crate::local::visit::ForkPlan;
 
     fn spec() -> CreateSpec {
@@ -170,15 +228,61 @@ mod tests {
         }
     }
 
+    fn wanted(blanks: &Blanks) -> Option<(CreateSpec, Extent)> {
+        blanks.wanted().map(|kind| (kind.template.clone(), kind.extent()))
+    }
+
+    /// One whose process is none.
+    fn blank(kind: BlankKind) -> Blank {
+        let socket = socket_pair().unwrap().0;
+        Blank { pid: Pid::from_raw(i32::MAX), groups: SandboxGroups::default(), socket, layers: kind.layers }
+    }
+
+    fn add_wanted(blanks: &mut Blanks) {
+        while let Some(kind) = blanks.wanted() {
+            blanks.add(blank(kind));
+        }
+    }
+
     #[test]
     fn the_first_blank_is_made_after_two_sandboxes_that_differ_in_their_image_alone() {
         let mut blanks = Blanks::new();
         assert!(blanks.take(&spec()).is_none() && blanks.wanted().is_none());
         let other_image = CreateSpec { sandbox: 8, layers: Vec::new(), ..spec() };
         assert!(blanks.take(&other_image).is_none());
-        assert_eq!(blanks.wanted(), Some(&CreateSpec { sandbox: 0, ..other_image }));
+        assert_eq!(wanted(&blanks), Some((CreateSpec { sandbox: 0, ..other_image }, Extent::AnyImage)));
         blanks.take(&CreateSpec { disk_bytes: 2, ..spec() });
-        assert_eq!(blanks.wanted(), None);
+        assert!(blanks.wanted().is_none());
+    }
+
+    #[test]
+    fn all_but_one_blank_are_for_the_image_that_comes_again() {
+        let layer = tempfile::tempdir().unwrap();
+        let spec = CreateSpec { layers: vec![layer.path().into()], ..spec() };
+        let mut blanks = Blanks::new();
+        assert!(blanks.take(&spec).is_none() && blanks.take(&spec).is_none());
+        add_wanted(&mut blanks);
+        let waiting = |blanks: &Blanks| blanks.waiting.iter().filter(|it| it.layers.is_some()).count();
+        assert_eq!((waiting(&blanks), blanks.waiting.len()), (MOST - 1, MOST));
+        assert!(blanks.take(&spec).unwrap().layers.is_some());
+
+        let other = CreateSpec { layers: Vec::new(), ..spec };
+        assert!(blanks.take(&other).unwrap().layers.is_none(), "one fits any image");
+        assert_eq!((waiting(&blanks), blanks.ending.len()), (0, MOST - 2));
+    }
+
+    #[test]
+    fn a_blank_is_of_no_use_once_a_layer_was_made_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let layer = folder.path().join("layer");
+        fs::create_dir(&layer).unwrap();
+        let spec = CreateSpec { layers: vec![layer.clone()], ..spec() };
+        let mut blanks = Blanks::new();
+        assert!(blanks.take(&spec).is_none() && blanks.take(&spec).is_none());
+        add_wanted(&mut blanks);
+        fs::rename(&layer, folder.path().join("removed")).unwrap();
+        fs::create_dir(&layer).unwrap();
+        assert!(blanks.take(&spec).unwrap().layers.is_none());
     }
 
     #[test]
@@ -206,7 +310,7 @@ mod tests {
         for spec in [bound, built, online, on_disk, restored, fork, slowed] {
             let mut blanks = Blanks::new();
             (0..3).for_each(|_| assert!(blanks.take(&spec).is_none()));
-            assert_eq!(blanks.wanted(), None);
+            assert!(blanks.wanted().is_none());
         }
     }
 }

@@ -21,7 +21,7 @@ use nix::sys::socket::MsgFlags;
 use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::{Gid, Pid, Uid};
 
-use super::blanks::{Blank, Blanks};
+use super::blanks::{Blank, BlankKind, Blanks};
 use super::cgroup::{OwnerGroups, SandboxGroups, UsageFiles};
 use super::identity::is_privileged;
 use super::init::{self, Filter, Surroundings};
@@ -156,8 +156,8 @@ impl Launcher {
     }
 
     fn use_idle_time(&mut self) {
-        match self.blanks.wanted().cloned() {
-            Some(template) => match self.fork_blank(&template) {
+        match self.blanks.wanted() {
+            Some(kind) => match self.fork_blank(kind) {
                 Ok(blank) => self.blanks.add(blank),
                 Err(_) => self.blanks.give_up(),
             },
@@ -165,14 +165,15 @@ impl Launcher {
         }
     }
 
-    fn fork_blank(&mut self, template: &CreateSpec) -> Result<Blank, SetupError> {
+    fn fork_blank(&mut self, kind: BlankKind) -> Result<Blank, SetupError> {
         let (socket, theirs) = socket_pair().step("make socket")?;
         self.blanks_made += 1;
+        let (template, extent) = (&kind.template, kind.extent());
         let (pid, groups) =
             self.fork_init(&format!("blank-{}", self.blanks_made), template, |surroundings| {
-                init::run_blank(theirs, template, surroundings)
+                init::run_blank(theirs, template, extent, surroundings)
             })?;
-        Ok(Blank { pid, groups, socket })
+        Ok(Blank { pid, groups, socket, layers: kind.layers })
     }
 
     /// Returns whether the owner is still there.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recvmsg, sendmsg};
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, UnixAddr, recv, recvmsg, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -26,8 +26,8 @@ const PACKET_BYTES: usize = 32 << 10;
 const MESSAGE_BYTES: u64 = 64 << 20;
 /// A packet that says: the message is in the last descriptor.
 const IN_MEMORY_FILE: &[u8] = b"M";
-/// Most descriptors with a packet: what a visit needs, and a memory file.
-const DESCRIPTORS: usize = 8;
+/// Most descriptors with a packet: what a visit or a command and its supervisor need, and a memory file.
+const DESCRIPTORS: usize = 9;
 
 /// A message, and which request it belongs to.
 #[derive(Debug, Serialize, Deserialize)]
@@ -291,7 +291,12 @@ pub(crate) fn receive<T: DeserializeOwned>(
     socket: BorrowedFd<'_>,
     flags: MsgFlags,
 ) -> io::Result<Option<Received<T>>> {
-    let mut bytes = vec![0_u8; PACKET_BYTES];
+    // Room for this packet alone: of all memory that a process or what it has forked writes to, each gets a copy.
+    let length = recv(socket.as_raw_fd(), &mut [], flags | MsgFlags::MSG_PEEK | MsgFlags::MSG_TRUNC)?;
+    if length == 0 {
+        return Ok(None);
+    }
+    let mut bytes = vec![0_u8; length.min(PACKET_BYTES)];
     let mut control = nix::cmsg_space!([RawFd; DESCRIPTORS]);
     let mut iov = [IoSliceMut::new(&mut bytes)];
     let flags = flags | MsgFlags::MSG_CMSG_CLOEXEC;
@@ -303,17 +308,12 @@ pub(crate) fn receive<T: DeserializeOwned>(
         }
     }
     let length = packet.bytes;
-    if length == 0 {
-        return Ok(None);
-    }
-    let text = if bytes[..length] == *IN_MEMORY_FILE {
+    bytes.truncate(length);
+    if bytes == IN_MEMORY_FILE {
         let file = descriptors.pop().ok_or(io::ErrorKind::InvalidData)?;
-        read_whole(file)?
-    } else {
-        bytes.truncate(length);
-        bytes
-    };
-    let envelope = serde_json::from_slice(&text)?;
+        bytes = read_whole(file)?;
+    }
+    let envelope = serde_json::from_slice(&bytes)?;
     Ok(Some((envelope, descriptors)))
 }
 

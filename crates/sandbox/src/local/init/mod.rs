@@ -15,10 +15,12 @@ mod seccomp;
 pub(crate) mod serve;
 mod session;
 mod skeleton;
+mod spare;
 mod syscalls;
 mod trees;
 
 use std::fs::File;
+use std::io::Write;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -33,13 +35,17 @@ use super::cgroup::SandboxGroups;
 use super::protocol::{CreateSpec, Envelope, GuestReply, SetupError, Step, send};
 use super::sys;
 
-pub(crate) use blank::run_blank;
+pub(crate) use blank::{Extent, run_blank};
 pub(crate) use landlock::{Support as LandlockSupport, support as landlock_support};
 pub(crate) use mounts::STEP_OVERLAY;
 pub(crate) use mounts::STEP_PROC;
 pub(crate) use seccomp::Filter;
+use spare::Spare;
 
 const STEP_FILTER: &str = "install the filter of system calls";
+
+const COMMAND_OOM_SCORE: &[u8] = b"500";
+const OWN_OOM_SCORE: &[u8] = b"0";
 
 /// What a sandbox needs to know of the launcher that forks it.
 pub(crate) struct Surroundings<'a> {
@@ -61,35 +67,42 @@ pub(crate) fn run(descriptors: Vec<OwnedFd>, spec: &CreateSpec, surroundings: &S
     let mut kept = sys::keep_only(descriptors).unwrap_or_default().into_iter();
     if let Some(control) = kept.next() {
         let beginnings = begin(spec, surroundings);
-        serve_as(control, kept.next(), spec, surroundings, beginnings);
+        let finished = beginnings.and_then(|it| finish(spec, kept.next(), surroundings, it));
+        serve_as(control, finished, spec.processes);
     }
     sys::exit_now(0)
 }
 
-/// What init keeps open, because it could not open it any more.
+/// What init keeps, because it could not get it any more.
 pub(crate) struct Held {
     /// The file that says how ready init is to be killed for memory.
-    pub(crate) oom_score: File,
+    oom_score: File,
     /// Its mount and its user namespace, for visitors; none in a container.
-    pub(crate) namespaces: Vec<OwnedFd>,
+    namespaces: Vec<OwnedFd>,
+    /// Who supervises the first command, where that was forked ahead.
+    spare: Option<Spare>,
 }
 
-/// Finishes what was begun, says so, and serves the owner until the end.
-fn serve_as(
-    control: OwnedFd,
-    family: Option<OwnedFd>,
-    spec: &CreateSpec,
-    surroundings: &Surroundings<'_>,
-    beginnings: Result<Beginnings, SetupError>,
-) {
-    let finished = beginnings.and_then(|beginnings| finish(spec, family, surroundings, beginnings));
+impl Held {
+    pub(crate) fn new(oom_score: File, namespaces: Vec<OwnedFd>) -> Self {
+        Self { oom_score, namespaces, spare: None }
+    }
+
+    /// Whether what is forked now is killed for memory before init is, without which the sandbox is gone.
+    fn is_forking_commands(&mut self, commands: bool) {
+        let _ = self.oom_score.write_all(if commands { COMMAND_OOM_SCORE } else { OWN_OOM_SCORE });
+    }
+}
+
+/// Says how the set-up went, and serves the owner until the end.
+fn serve_as(control: OwnedFd, finished: Result<Held, SetupError>, processes: u64) {
     let (reply, held) = match finished {
         Ok(held) => (GuestReply::Ready, Some(held)),
         Err(error) => (GuestReply::Failed(error), None),
     };
     let sent = send(control.as_fd(), &Envelope { id: 0, body: reply }, &[], MsgFlags::empty());
     if let (Ok(()), Some(held)) = (sent, held) {
-        serve::serve(control, held, spec.processes);
+        serve::serve(control, held, processes);
     }
 }
 
@@ -150,7 +163,7 @@ fn finish(
     landlock::confine().step("enter a Landlock domain")?;
     // The last step: what came before needs calls that it refuses.
     surroundings.filter.map_or(Ok(()), Filter::install_numbers).step(STEP_FILTER)?;
-    Ok(Held { oom_score: beginnings.oom_score, namespaces })
+    Ok(Held::new(beginnings.oom_score, namespaces))
 }
 
 /// Cuts the ties to the launcher: its session, its streams and its signal handling.

@@ -1,7 +1,7 @@
 //! The loop of process 1: takes requests, forks who serves them, reaps everything.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
+use std::io;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -16,12 +16,10 @@ use nix::unistd::Pid;
 use super::freeze::Frozen;
 use super::{Held, exec, files, kill, session, trees};
 use crate::TreeLimits;
-use crate::local::protocol::{End, Envelope, GuestReply, GuestRequest, Received, Usage, receive, send};
+use crate::local::protocol::{
+    Command, End, Envelope, GuestReply, GuestRequest, Received, Usage, receive, send,
+};
 use crate::local::sys;
-
-/// Commands are killed for memory before init is: without init the sandbox is gone.
-const COMMAND_OOM_SCORE: &[u8] = b"500";
-const OWN_OOM_SCORE: &[u8] = b"0";
 
 /// Where a process reports to, and as what.
 pub(super) struct Client<'a> {
@@ -29,7 +27,11 @@ pub(super) struct Client<'a> {
     request: u64,
 }
 
-impl Client<'_> {
+impl<'a> Client<'a> {
+    pub(super) fn new(control: &'a OwnedFd, request: u64) -> Self {
+        Self { control, request }
+    }
+
     pub(super) fn reply(&self, body: GuestReply, descriptors: &[BorrowedFd<'_>]) {
         let reply = Envelope { id: self.request, body };
         // Nobody is left to be told when the owner is gone; init ends then anyway.
@@ -99,13 +101,8 @@ impl Init {
     }
 
     fn handle(&mut self, id: u64, request: GuestRequest, descriptors: Vec<OwnedFd>) {
-        let processes = self.processes;
         match request {
-            GuestRequest::Exec(command) => {
-                let _ = self.held.oom_score.write_all(COMMAND_OOM_SCORE);
-                self.fork_helper(id, |client| exec::supervise(client, &command, descriptors, processes));
-                let _ = self.held.oom_score.write_all(OWN_OOM_SCORE);
-            }
+            GuestRequest::Exec(command) => self.exec(id, &command, descriptors),
             GuestRequest::Kill { exec } => {
                 let complete = self.supervisor(exec).is_none_or(kill::kill_descendants);
                 self.client(id).reply(GuestReply::Killed { complete }, &[]);
@@ -143,6 +140,7 @@ impl Init {
             GuestRequest::Listen => self.listen(id),
             GuestRequest::Namespaces => self.hand_out_namespaces(id, GuestReply::Namespaces),
             GuestRequest::Freeze { shells } => {
+                self.held.spare = None;
                 let frozen = Frozen::freeze(&self.helpers, &shells);
                 let (complete, quiet) = (frozen.complete, frozen.quiet);
                 self.frozen = Some((frozen, Vec::new()));
@@ -150,6 +148,19 @@ impl Init {
             }
             GuestRequest::Thaw => self.thaw(id),
         }
+    }
+
+    fn exec(&mut self, id: u64, command: &Command, streams: Vec<OwnedFd>) {
+        if let Some(spare) = self.held.spare.take()
+            && let Ok(supervisor) = spare.take_over(&self.control, id, command, &streams)
+        {
+            self.helpers.insert(supervisor, id);
+            return;
+        }
+        let processes = self.processes;
+        self.held.is_forking_commands(true);
+        self.fork_helper(id, |client| exec::supervise(client, command, streams, processes));
+        self.held.is_forking_commands(false);
     }
 
     fn listen(&self, id: u64) {
@@ -206,7 +217,7 @@ impl Init {
     }
 
     fn client(&self, request: u64) -> Client<'_> {
-        Client { control: &self.control, request }
+        Client::new(&self.control, request)
     }
 
     /// Serves a request in a process of its own, which replies itself.
