@@ -207,7 +207,8 @@ async fn listed_hosts_are_reached_and_no_others() {
         assert!(!refusal.contains("this is") && refusal.starts_with("HTTP/1.1 403"), "{refusal}");
         let direct = sh(sandbox, &format!("exec 3<>/dev/tcp/{}", listed.replace(':', "/"))).await;
         assert!(!direct.success());
-        let asked: Vec<bool> = sandbox.connections().iter().map(|asked| asked.allowed).collect();
+        let asked: Vec<bool> =
+            sandbox.connections().unwrap().latest.iter().map(|asked| asked.allowed).collect();
         assert_eq!(asked, [true, false]);
     }
 }
