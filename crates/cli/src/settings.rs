@@ -76,16 +76,21 @@ pub(crate) fn registry_credentials() -> Option<PathBuf> {
 /// The socket of a container daemon: `DOCKER_HOST`, else the first that is there of Docker's and of Podman's, the
 /// user's own before root's.
 pub(crate) fn docker_socket() -> Option<String> {
+    docker_sockets().into_iter().next()
+}
+
+/// All of them that are there; the one of `DOCKER_HOST` alone, where that is set.
+pub(crate) fn docker_sockets() -> Vec<String> {
     if let Some(address) = variable(DOCKER_HOST) {
-        return Some(address);
+        return vec![address];
     }
     let of_user = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let of_user = ["docker.sock", "podman/podman.sock"]
         .into_iter()
         .filter_map(|name| of_user.as_ref().map(|folder| folder.join(name)));
     let of_root = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);
-    let found = of_user.chain(of_root).find(|path| path.exists())?;
-    Some(found.to_string_lossy().into_owned())
+    let found = of_user.chain(of_root).filter(|path| path.exists());
+    found.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Folders of the interpreters that pyenv installed: it puts only one of them on the search path.

@@ -1,5 +1,6 @@
 //! Errors of building images.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -173,17 +174,29 @@ impl From<&EnvironmentError> for Failure {
             | EnvironmentError::SpecColumn { .. } => ("image_spec", false),
             EnvironmentError::NoPython { .. } => ("image_python", false),
             EnvironmentError::Repository { .. } => ("image_repository", false),
+            _ if is_full(error) => ("disk_full", true),
             EnvironmentError::Fetch { .. } | EnvironmentError::NoIndex { .. } => ("image_fetch", true),
             EnvironmentError::Store(_) | EnvironmentError::Io { .. } => ("image_store", true),
             EnvironmentError::Image(_) => ("image_pull", true),
             _ => ("image_build", false),
         };
         let mut message = format!("failed to {error}");
-        if let Some(cause) = std::error::Error::source(error) {
+        for cause in causes(error) {
             message.push_str(&format!(": {cause}"));
         }
         Self { boundary: Boundary::Sandbox, kind: kind.to_owned(), message, retryable }
     }
+}
+
+/// What led to an error, the last first.
+fn causes(error: &EnvironmentError) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+/// Whether the disk that something was to be written to is full, or has no room for more files.
+fn is_full(error: &EnvironmentError) -> bool {
+    let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 /// More versions than this are not listed.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::error::at;
-use super::lease::{exclusive, lock_path};
+use super::lease::{exclusive, lock_folder, lock_path};
 use super::pool::{self, read_dir};
 use super::recipe::RecipeFile;
 use super::remove::{ignore_missing, remove_tree};
@@ -48,8 +48,7 @@ impl LayerStore {
     /// # Errors
     /// [`StoreError::Io`] when the store cannot be read or changed; the next collection goes on from there.
     pub fn collect(&self, budget_bytes: u64, dry_run: bool) -> Result<GcReport, StoreError> {
-        let path = self.folder("gc.lock");
-        let _one_at_a_time = lock_path(&path, true).map_err(at("lock", &path))?;
+        let _one_at_a_time = lock_folder(&self.root).map_err(at("lock", &self.root))?;
         let mut collection = Collection { store: self, dry_run, report: GcReport::default() };
         collection.leftovers()?;
         collection.layers(budget_bytes)?;
@@ -170,13 +169,19 @@ impl Collection<'_> {
         for path in list(&recipes)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let leads = || RecipeFile::read(&recipes, name).is_some_and(|file| is_there(&file.layer));
-            // Its builder holds the lock; it may just be making the layer again.
-            let lock = self.store.folder("locks").join(name);
-            let Some(_held) = lock_path(&lock, false).map_err(at("lock", &lock))? else { continue };
-            if !leads() {
-                lost.push(path.clone());
+            if leads() {
+                continue;
+            }
+            if !self.dry_run {
+                // Its builder holds the lock; it may just be making the layer again.
+                let lock = self.store.folder("locks").join(name);
+                let Some(_held) = lock_path(&lock, false).map_err(at("lock", &lock))? else { continue };
+                if leads() {
+                    continue;
+                }
                 self.unlink(&path)?;
             }
+            lost.push(path);
         }
         for record in self.store.image_records()? {
             if !record.layers.iter().all(is_there) {
@@ -191,6 +196,9 @@ impl Collection<'_> {
 
     /// Locks that nobody holds; who wants one next makes it again.
     fn locks(&self) -> Result<(), StoreError> {
+        if self.dry_run {
+            return Ok(());
+        }
         for path in list(&self.store.folder("locks"))? {
             if let Some(_held) = lock_path(&path, false).map_err(at("lock", &path))? {
                 self.unlink(&path)?;
@@ -233,12 +241,19 @@ impl Collection<'_> {
 }
 
 impl LayerStore {
-    /// Moves a layer out of sight, by one rename.
+    /// Moves a layer out of sight, by one rename. Nothing is made for it: a disk may be so full that it cannot.
     pub(super) fn move_aside(&self, folder: &Path) -> io::Result<PathBuf> {
-        let trash = tempfile::Builder::new().tempdir_in(self.folder("trash"))?.keep();
-        let aside = trash.join(folder.file_name().unwrap_or_default());
-        fs::rename(folder, &aside)?;
-        Ok(trash)
+        let mut number = 0_u64;
+        loop {
+            let mut name = folder.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{number}"));
+            let aside = self.folder("trash").join(name);
+            match fs::rename(folder, &aside) {
+                // A collection that was killed has left one of that name.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => number += 1,
+                moved => return moved.map(|()| aside),
+            }
+        }
     }
 }
 
