@@ -49,7 +49,8 @@ impl LayerStore {
     /// [`StoreError::Io`] when the store cannot be read or changed; the next collection goes on from there.
     pub fn collect(&self, budget_bytes: u64, dry_run: bool) -> Result<GcReport, StoreError> {
         let _one_at_a_time = lock_folder(&self.root).map_err(at("lock", &self.root))?;
-        let mut collection = Collection { store: self, dry_run, report: GcReport::default() };
+        let mut collection =
+            Collection { store: self, dry_run, report: GcReport::default(), kept: HashSet::new() };
         collection.leftovers()?;
         collection.layers(budget_bytes)?;
         let gone = collection.report.layers.iter().cloned().collect();
@@ -64,6 +65,8 @@ struct Collection<'a> {
     store: &'a LayerStore,
     dry_run: bool,
     report: GcReport,
+    /// Numbers on disk of the files of layers that stay.
+    kept: HashSet<u64>,
 }
 
 /// Who has which file on disk.
@@ -137,6 +140,8 @@ impl Collection<'_> {
             }
         }
         self.report.bytes_after = owners.bytes;
+        let kept = owners.inodes.iter().filter(|(_, (_, layers))| *layers > 0);
+        self.kept = kept.map(|(inode, _)| *inode).collect();
         Ok(())
     }
 
@@ -212,7 +217,8 @@ impl Collection<'_> {
         let files = self.store.folder("files");
         for file in pool::files(&files).map_err(at("read", &files))? {
             let Ok(about) = fs::symlink_metadata(&file) else { continue };
-            if about.nlink() == 1 {
+            let lost = if self.dry_run { !self.kept.contains(&about.ino()) } else { about.nlink() == 1 };
+            if lost {
                 self.report.files += 1;
                 self.unlink(&file)?;
             }
