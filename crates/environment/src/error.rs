@@ -195,6 +195,10 @@ fn causes(error: &EnvironmentError) -> impl Iterator<Item = &(dyn Error + 'stati
 
 /// Whether the disk that something was to be written to is full, or has no room for more files.
 fn is_full(error: &EnvironmentError) -> bool {
+    // Programs in a sandbox can only say it in words.
+    if let EnvironmentError::Build { message, .. } = error {
+        return message.contains("No space left on device");
+    }
     let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
     kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
@@ -226,7 +230,33 @@ fn tried_paths(tried: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::known_versions;
+    use swegym_images::oci::{OciError, UnpackError};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_whoever_meets_it() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let path = PathBuf::from("store/layers");
+        let store = StoreError::Io { action: "write", path: path.clone(), source: full() };
+        let unpack = UnpackError::Io { action: "write", path: "usr/bin/x".to_owned(), source: full() };
+        let layer = OciError::Layer { digest: "sha256:0".to_owned(), source: unpack };
+        let build = |message: &str| EnvironmentError::Build {
+            step: "install packages".to_owned(),
+            message: message.to_owned(),
+        };
+        let failure = |error: EnvironmentError| Failure::from(&error);
+        let found = failure(layer.into());
+        assert_eq!(found.kind, "disk_full");
+        assert_eq!(
+            found.message,
+            "failed to unpack the layer `sha256:0`: write `usr/bin/x`: no storage space"
+        );
+        assert_eq!(failure(store.into()).kind, "disk_full");
+        assert_eq!(failure(EnvironmentError::Io { action: "write", path, source: full() }).kind, "disk_full");
+        assert_eq!(failure(build("copy x: No space left on device (os error 28)")).kind, "disk_full");
+        assert_eq!(failure(build("no such package")).kind, "image_build");
+    }
 
     #[test]
     fn versions_are_in_order_and_not_all_listed() {

@@ -160,6 +160,18 @@ async fn an_image_with_nothing_in_it_will_do() {
 }
 
 #[tokio::test]
+async fn attributes_of_layers_are_seen() {
+    let (subject, state) = subject().await;
+    let files = layer(state.path(), "noted", &[("f", "content")]);
+    let set = "import os, sys; os.setxattr(sys.argv[1], 'user.note', b'of the layer')";
+    let set = Command::new("python3").args(["-c", set]).arg(files.join("f")).status().unwrap();
+    assert!(set.success(), "the folder for temporary files takes attributes");
+    let sandbox = subject.with(|spec| spec.image.layers = as_layers(&[files])).await;
+    let look = "python3 -c 'import os; print(os.getxattr(\"/f\", \"user.note\").decode())'";
+    assert_eq!(text(&*sandbox, look).await, "of the layer\n");
+}
+
+#[tokio::test]
 async fn a_missing_layer_is_named() {
     let (subject, state) = subject().await;
     let mut spec = subject.spec.clone();
