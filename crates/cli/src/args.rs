@@ -222,7 +222,7 @@ pub(crate) enum BuiltinPolicy {
 /// Flags of `doctor`.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Remove what killed processes left behind
+    /// Remove what killed processes left behind, here and in container daemons that can be reached
     #[arg(long)]
     pub(crate) clean: bool,
     /// Form of the output

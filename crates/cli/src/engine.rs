@@ -100,7 +100,7 @@ impl Engine {
 /// The layer store in the cache, with the shared stores that the settings name.
 pub(crate) fn open_store(cache: &Path) -> anyhow::Result<LayerStore> {
     let store = LayerStore::open(cache.join("store"), swegym_sandbox::layer_owner())?;
-    Ok(store.with_shared(settings::shared_stores()).copying_shared(settings::copy_shared()))
+    Ok(store.with_shared(settings::shared_stores()?).copying_shared(settings::copy_shared()?))
 }
 
 /// How the local backend is started: this program again is its guest side.

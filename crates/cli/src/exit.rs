@@ -1,5 +1,6 @@
 //! Exit codes, all of them. `docs/cli.md` repeats this list for users.
 
+use std::io;
 use std::process::ExitCode;
 
 use crate::printer::Printer;
@@ -58,5 +59,21 @@ fn hints(error: &anyhow::Error) -> Vec<String> {
         let oci = || cause.downcast_ref::<swegym_images::oci::OciError>().map(|error| error.hints());
         data.or_else(environment).or_else(sandbox).or_else(runner).or_else(oci)
     };
-    error.chain().find_map(of_cause).unwrap_or_default()
+    let hints = error.chain().find_map(of_cause).unwrap_or_default();
+    if hints.is_empty() { of_disk(error).map(str::to_owned).into_iter().collect() } else { hints }
+}
+
+/// What to do where a file system takes no more, whatever was to be written.
+fn of_disk(error: &anyhow::Error) -> Option<&'static str> {
+    match error.chain().find_map(|cause| cause.downcast_ref::<io::Error>())?.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(
+            "make room where that lies (`df -h`, and `df -i` for the number of files), for example with `swegym images \
+             gc --budget SIZE`; then the same command goes on",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => Some(
+            "set SWEGYM_CACHE to a folder that can be written to; a store that cannot is used by \
+             SWEGYM_SHARED_STORES",
+        ),
+        _ => None,
+    }
 }

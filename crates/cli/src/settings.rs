@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, bail, ensure};
 use swegym_environment::NetworkSettings;
 
 /// Folder of everything that can be made again: images, downloads, `uv`. `SWEGYM_CACHE`.
@@ -76,16 +76,21 @@ pub(crate) fn registry_credentials() -> Option<PathBuf> {
 /// The socket of a container daemon: `DOCKER_HOST`, else the first that is there of Docker's and of Podman's, the
 /// user's own before root's.
 pub(crate) fn docker_socket() -> Option<String> {
+    docker_sockets().into_iter().next()
+}
+
+/// All of them that are there; the one of `DOCKER_HOST` alone, where that is set.
+pub(crate) fn docker_sockets() -> Vec<String> {
     if let Some(address) = variable(DOCKER_HOST) {
-        return Some(address);
+        return vec![address];
     }
     let of_user = variable("XDG_RUNTIME_DIR").map(PathBuf::from);
     let of_user = ["docker.sock", "podman/podman.sock"]
         .into_iter()
         .filter_map(|name| of_user.as_ref().map(|folder| folder.join(name)));
     let of_root = ["/var/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from);
-    let found = of_user.chain(of_root).find(|path| path.exists())?;
-    Some(found.to_string_lossy().into_owned())
+    let found = of_user.chain(of_root).filter(|path| path.exists());
+    found.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 /// Folders of the interpreters that pyenv installed: it puts only one of them on the search path.
@@ -108,12 +113,28 @@ pub(crate) fn network() -> NetworkSettings {
 }
 
 /// Read-only layer stores of others.
-pub(crate) fn shared_stores() -> Vec<PathBuf> {
+///
+/// One that is not there is an error: without it everything would be built again.
+pub(crate) fn shared_stores() -> anyhow::Result<Vec<PathBuf>> {
     let stores = env::var_os(SHARED_STORES).unwrap_or_default();
-    env::split_paths(&stores).filter(|path| !path.as_os_str().is_empty()).collect()
+    let stores = env::split_paths(&stores).filter(|path| !path.as_os_str().is_empty()).map(|path| {
+        let there = path.join("layers").is_dir();
+        ensure!(
+            there,
+            "use the layer store `{}` that {SHARED_STORES} names: it has no folder `layers`; name the folder `store` \
+             of somebody's cache",
+            path.display()
+        );
+        Ok(std::path::absolute(path)?)
+    });
+    stores.collect()
 }
 
 /// Whether layers of shared stores are copied on first use.
-pub(crate) fn copy_shared() -> bool {
-    variable(COPY_SHARED).is_some_and(|value| value == "1")
+pub(crate) fn copy_shared() -> anyhow::Result<bool> {
+    match variable(COPY_SHARED).as_deref() {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(other) => bail!("read {COPY_SHARED}: it is `{other}`, not 0 or 1"),
+    }
 }

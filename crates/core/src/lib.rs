@@ -4,6 +4,7 @@
 //! speaks in these types, and the ones that reach disk carry a `schema_version`.
 
 mod chat;
+mod connections;
 pub mod diff;
 mod event;
 mod failure;
@@ -20,6 +21,7 @@ mod verdict;
 pub use chat::{
     ChatRequest, Completion, CompletionTokens, Message, Role, ToolCall, ToolCallFunction, ToolSpec, Usage,
 };
+pub use connections::{CONNECTIONS_SCHEMA_VERSION, Connection, ConnectionCounts, Connections};
 pub use event::{Event, EventKind, RunCounts};
 pub use failure::{Boundary, Failure, FailureClass};
 pub use ids::{CommitId, IdError, InstanceId, RepoName, RolloutKey};

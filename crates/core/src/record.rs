@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ExitStatus, Failure, RolloutKey, Usage, Verdict};
+use crate::{ConnectionCounts, ExitStatus, Failure, RolloutKey, Usage, Verdict};
 
 /// Version of the stored form of [`RolloutRecord`].
 pub const ROLLOUT_SCHEMA_VERSION: u32 = 1;
@@ -58,6 +58,9 @@ pub struct RolloutRecord {
     pub empty_patch: bool,
     /// Milliseconds.
     pub timings: Timings,
+    /// What its sandbox asked of the network, where it had a list of hosts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<ConnectionCounts>,
     /// The verdict, where the evaluation happened.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<Verdict>,

@@ -112,8 +112,14 @@ impl DataError {
             Self::SettingsDiffer { .. } => {
                 "use the same settings, or another run directory with `--run` or `-o`"
             }
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                "make room on the disk and run the same command again: finished rollouts are kept"
+            Self::Io { source, .. }
+                if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                "make room on the disk (`df -h`, and `df -i` for the number of files) and run the same command \
+                 again: finished rollouts are kept"
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                "choose a run directory that can be written to with `--run` or `-o`"
             }
             _ => return Vec::new(),
         };

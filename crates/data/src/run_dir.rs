@@ -10,11 +10,11 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
-use swegym_core::{Failure, Patch, RolloutKey, RolloutRecord, RolloutStatus, Trajectory};
+use swegym_core::{Connections, Failure, Patch, RolloutKey, RolloutRecord, RolloutStatus, Trajectory};
 
 use crate::atomic::{TEMPORARY_PREFIX, create_folders, digest, sync_folder, write_synced};
 use crate::error::IoContext;
-use crate::run_view::{entries, read_if_there, relative_rollout_dir};
+use crate::run_view::{CONNECTIONS, entries, read_if_there, relative_rollout_dir};
 use crate::{DataError, RunConfig, RunView, write_atomic};
 
 const LOCK: &str = "run.lock";
@@ -41,6 +41,8 @@ pub struct RolloutFiles<'a> {
     pub trajectory: Option<&'a Trajectory>,
     /// Becomes `patch.diff`, byte for byte.
     pub patch: Option<&'a Patch>,
+    /// Becomes `connections.json`.
+    pub connections: Option<&'a Connections>,
     /// Names and contents of files in `eval/`.
     pub eval: Vec<(&'static str, &'a [u8])>,
 }
@@ -188,6 +190,10 @@ impl RolloutFiles<'_> {
         }
         if let Some(patch) = self.patch {
             write_synced(&folder.join("patch.diff"), patch.as_bytes())?;
+        }
+        if let Some(connections) = self.connections {
+            let path = folder.join(CONNECTIONS);
+            write_synced(&path, &to_json(&path, connections)?)?;
         }
         if !self.eval.is_empty() {
             let eval = create_folders(folder, Path::new("eval"))?;

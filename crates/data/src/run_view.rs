@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use swegym_core::{
-    Event, InstanceId, Patch, ROLLOUT_SCHEMA_VERSION, RolloutKey, RolloutRecord, TRAJECTORY_SCHEMA_VERSION,
-    Trajectory,
+    CONNECTIONS_SCHEMA_VERSION, Connections, Event, InstanceId, Patch, ROLLOUT_SCHEMA_VERSION, RolloutKey,
+    RolloutRecord, TRAJECTORY_SCHEMA_VERSION, Trajectory,
 };
 use toml::Table;
 
@@ -16,6 +16,8 @@ use crate::error::IoContext;
 use crate::run_config::{RUN_SCHEMA_VERSION, check_version, read_table};
 use crate::{DataError, read_events};
 
+/// Name of the file of [`Connections`].
+pub(crate) const CONNECTIONS: &str = "connections.json";
 /// Largest trajectory that is unpacked: a damaged or hostile file must not fill the memory.
 const MAX_TRAJECTORY: u64 = 2 << 30;
 /// What packed files begin with.
@@ -139,6 +141,16 @@ impl RunView {
         Ok(read_if_there(&self.rollout_dir(key).join("patch.diff"))?.map(Patch::new))
     }
 
+    /// What the sandbox of a rollout asked of the network, if it had a list of hosts.
+    ///
+    /// # Errors
+    /// [`DataError`] names the file when it is damaged or of a later version.
+    pub fn connections(&self, key: &RolloutKey) -> Result<Option<Connections>, DataError> {
+        let path = self.rollout_dir(key).join(CONNECTIONS);
+        let Some(bytes) = read_if_there(&path)? else { return Ok(None) };
+        parse_versioned(&path, &bytes, CONNECTIONS_SCHEMA_VERSION).map(Some)
+    }
+
     /// How many failed attempts of a rollout are kept.
     ///
     /// # Errors
@@ -172,7 +184,6 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, DataError> {
     }
 }
 
-/// Looks at the version first, so that a file of a later version gives that error and not one about a field.
 /// Reads a trajectory, as JSON or packed as in a run directory, if it is there.
 ///
 /// # Errors
@@ -195,6 +206,7 @@ pub fn load_trajectory(path: &Path) -> Result<Option<Trajectory>, DataError> {
     parse_versioned(path, &bytes, TRAJECTORY_SCHEMA_VERSION).map(Some)
 }
 
+/// Looks at the version first, so that a file of a later version gives that error and not one about a field.
 fn parse_versioned<T: DeserializeOwned>(path: &Path, bytes: &[u8], known: u32) -> Result<T, DataError> {
     let damaged = |error: serde_json::Error| DataError::malformed(path, format!("it is damaged: {error}"));
     let value: Value = serde_json::from_slice(bytes).map_err(damaged)?;

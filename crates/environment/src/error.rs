@@ -1,5 +1,6 @@
 //! Errors of building images.
 
+use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
@@ -173,17 +174,33 @@ impl From<&EnvironmentError> for Failure {
             | EnvironmentError::SpecColumn { .. } => ("image_spec", false),
             EnvironmentError::NoPython { .. } => ("image_python", false),
             EnvironmentError::Repository { .. } => ("image_repository", false),
+            _ if is_full(error) => ("disk_full", true),
             EnvironmentError::Fetch { .. } | EnvironmentError::NoIndex { .. } => ("image_fetch", true),
             EnvironmentError::Store(_) | EnvironmentError::Io { .. } => ("image_store", true),
             EnvironmentError::Image(_) => ("image_pull", true),
             _ => ("image_build", false),
         };
         let mut message = format!("failed to {error}");
-        if let Some(cause) = std::error::Error::source(error) {
+        for cause in causes(error) {
             message.push_str(&format!(": {cause}"));
         }
         Self { boundary: Boundary::Sandbox, kind: kind.to_owned(), message, retryable }
     }
+}
+
+/// What led to an error, the last first.
+fn causes(error: &EnvironmentError) -> impl Iterator<Item = &(dyn Error + 'static)> {
+    std::iter::successors(error.source(), |cause| (*cause).source())
+}
+
+/// Whether the disk that something was to be written to is full, or has no room for more files.
+fn is_full(error: &EnvironmentError) -> bool {
+    // Programs in a sandbox can only say it in words.
+    if let EnvironmentError::Build { message, .. } = error {
+        return message.contains("No space left on device");
+    }
+    let kinds = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+    kinds.into_iter().any(|kind| matches!(kind, io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
 }
 
 /// More versions than this are not listed.
@@ -213,7 +230,33 @@ fn tried_paths(tried: &[String]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::known_versions;
+    use swegym_images::oci::{OciError, UnpackError};
+
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_apart_whoever_meets_it() {
+        let full = || io::Error::from(io::ErrorKind::StorageFull);
+        let path = PathBuf::from("store/layers");
+        let store = StoreError::Io { action: "write", path: path.clone(), source: full() };
+        let unpack = UnpackError::Io { action: "write", path: "usr/bin/x".to_owned(), source: full() };
+        let layer = OciError::Layer { digest: "sha256:0".to_owned(), source: unpack };
+        let build = |message: &str| EnvironmentError::Build {
+            step: "install packages".to_owned(),
+            message: message.to_owned(),
+        };
+        let failure = |error: EnvironmentError| Failure::from(&error);
+        let found = failure(layer.into());
+        assert_eq!(found.kind, "disk_full");
+        assert_eq!(
+            found.message,
+            "failed to unpack the layer `sha256:0`: write `usr/bin/x`: no storage space"
+        );
+        assert_eq!(failure(store.into()).kind, "disk_full");
+        assert_eq!(failure(EnvironmentError::Io { action: "write", path, source: full() }).kind, "disk_full");
+        assert_eq!(failure(build("copy x: No space left on device (os error 28)")).kind, "disk_full");
+        assert_eq!(failure(build("no such package")).kind, "image_build");
+    }
 
     #[test]
     fn versions_are_in_order_and_not_all_listed() {

@@ -76,17 +76,19 @@ impl PackageIndex {
     /// The file, from the cache or from the index.
     ///
     /// # Errors
-    /// [`EnvironmentError::Fetch`] when it cannot be had or its hash is not the pinned one.
+    /// [`EnvironmentError::Fetch`] when it cannot be had or its hash is not the pinned one, [`EnvironmentError::Io`]
+    /// when it cannot be kept.
     pub async fn file(&self, pinned: &PinnedFile) -> Result<PathBuf, EnvironmentError> {
         let folder = self.cache.join(pinned.sha256);
         let path = folder.join(pinned.file);
         if path.is_file() {
             return Ok(path);
         }
-        let failed = |message| EnvironmentError::Fetch { file: pinned.file.to_owned(), message };
         let bytes = self.fetch_patiently(pinned).await?;
-        save(&folder, &path, &bytes).map_err(|error| failed(format!("save it: {error}")))?;
-        Ok(path)
+        match save(&folder, &path, &bytes) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(EnvironmentError::Io { action: "write", path, source }),
+        }
     }
 
     async fn fetch_patiently(&self, pinned: &PinnedFile) -> Result<Vec<u8>, EnvironmentError> {

@@ -1,7 +1,12 @@
 //! Builders that are killed at any moment leave a sound store.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test fails by panicking, and its builders tell it"
+)]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -11,6 +16,8 @@ use swegym_images::{Begin, LayerStore, Recipe};
 /// Makes this test process a builder that is killed: the store.
 const BUILDER: &str = "SWEGYM_TEST_BUILDER";
 const KILLS: u32 = 40;
+/// What a builder says after each layer.
+const BUILT: &str = "built";
 
 /// Builds layer after layer, with files that other layers have too, and collects now and then.
 fn build_forever(store: &LayerStore, round: &str) {
@@ -24,6 +31,7 @@ fn build_forever(store: &LayerStore, round: &str) {
             fs::write(folder.join(format!("file-{file}")), content).unwrap();
         }
         build.commit().unwrap();
+        println!("{BUILT}");
         if number % 8 == 7 {
             store.collect(200_000, false).unwrap();
         }
@@ -44,12 +52,17 @@ fn builders_that_are_killed_leave_a_sound_store() {
             .args(["builders_that_are_killed_leave_a_sound_store", "--nocapture"])
             .env(BUILDER, folder.path())
             .env("ROUND", (round / 2).to_string())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
+        let said = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut built = said.map_while(Result::ok).filter(|line| line == BUILT);
+        for _ in 0..round % 3 {
+            built.next().unwrap();
+        }
         // Different moments of a commit from round to round; a fast machine gets further.
-        std::thread::sleep(Duration::from_micros(u64::from(20_000 + 7_919 * (round % 23))));
+        std::thread::sleep(Duration::from_micros(u64::from(7_919 * (round % 23))));
         assert!(child.try_wait().unwrap().is_none(), "the builder does not end by itself");
         child.kill().unwrap();
         child.wait().unwrap();

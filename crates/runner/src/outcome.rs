@@ -1,8 +1,8 @@
 //! What a rollout came to, as it is committed.
 
 use swegym_core::{
-    Failure, Instance, Patch, ROLLOUT_SCHEMA_VERSION, RolloutKey, RolloutRecord, RolloutStatus, Timings,
-    Trajectory, Verdict,
+    Connections, Failure, Instance, Patch, ROLLOUT_SCHEMA_VERSION, RolloutKey, RolloutRecord, RolloutStatus,
+    Timings, Trajectory, Verdict,
 };
 use swegym_data::{CommitInfo, DataError, RolloutFiles, RunDir};
 use swegym_harness::{Evaluation, instance_report};
@@ -40,6 +40,8 @@ pub(crate) struct Outcome {
     /// Without a patch it was cut off, and is evidence.
     pub(crate) trajectory: Option<Trajectory>,
     pub(crate) evaluated: Option<Evaluated>,
+    /// What the sandbox of the solver asked of the network.
+    pub(crate) connections: Option<Connections>,
     /// What kept it from completing.
     pub(crate) failure: Option<Failure>,
     pub(crate) timings: Timings,
@@ -54,6 +56,7 @@ impl Outcome {
         let files = RolloutFiles {
             trajectory: self.trajectory.as_ref(),
             patch: self.patch.as_ref(),
+            connections: self.connections.as_ref(),
             eval: eval.map(|(name, bytes)| (*name, bytes.as_slice())).collect(),
         };
         let info = run.commit(&record, &files)?;
@@ -74,6 +77,7 @@ impl Outcome {
             usage: trajectory.map(|trajectory| trajectory.usage).unwrap_or_default(),
             empty_patch: self.patch.as_ref().is_none_or(Patch::is_empty),
             timings: self.timings,
+            connections: self.connections.as_ref().map(|connections| connections.counts),
             verdict: self.evaluated.as_ref().map(|evaluated| evaluated.verdict.clone()),
             failure: self.failure.clone(),
             failed_attempts: self.failed_attempts,

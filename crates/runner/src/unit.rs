@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
 use swegym_core::{
-    Boundary, EventKind, Failure, Finding, Instance, Patch, RolloutKey, RolloutRecord, TestCommand, Timings,
+    Boundary, Connections, EventKind, Failure, Finding, Instance, Patch, RolloutKey, RolloutRecord,
+    TestCommand, Timings,
 };
 use swegym_data::{CommitInfo, RolloutFiles, RunDir};
 use swegym_harness::{EvalLimits, Evaluation, ImageAudit, Profile, RunAudit, audit_incomplete, evaluate_as};
@@ -82,6 +83,8 @@ pub(crate) struct Unit {
 struct Draft {
     place: Place,
     solution: Option<Solution>,
+    /// What the sandbox that the solution was made in asked of the network.
+    connections: Option<Connections>,
     timings: Timings,
     /// Attempts that failed at the part that is to be done next.
     failures: u32,
@@ -90,7 +93,11 @@ struct Draft {
 /// The sandbox in use, if there is one. It is known outside of the attempt that uses it, so that its end is waited
 /// for also when the attempt is cut off.
 #[derive(Default)]
-struct Place(Option<Box<dyn Sandbox>>);
+struct Place {
+    sandbox: Option<Box<dyn Sandbox>>,
+    /// What the last sandbox that had a list of hosts asked for.
+    connections: Option<Connections>,
+}
 
 impl Place {
     async fn enter(
@@ -108,12 +115,13 @@ impl Place {
             extra_binds,
         };
         let sandbox = workshop.backend.create(&spec).await.map_err(|error| Failure::from(&error))?;
-        Ok(&**self.0.insert(sandbox))
+        Ok(&**self.sandbox.insert(sandbox))
     }
 
     /// Ends it. A launcher that cannot be reached is gone, and its sandboxes with it.
     async fn leave(&mut self) {
-        if let Some(sandbox) = self.0.take() {
+        if let Some(sandbox) = self.sandbox.take() {
+            self.connections = sandbox.connections().or(self.connections.take());
             sandbox.destroy().await.ok();
         }
     }
@@ -151,7 +159,7 @@ impl Unit {
             if draft.failures >= attempts || !error.failure.retryable {
                 return Ok(Some(self.failed(draft, error, attempt)));
             }
-            self.keep(attempt, error).await?;
+            self.keep(attempt, error, draft.place.connections.take()).await?;
             let pause = limits.pause.saturating_mul(1 << (draft.failures - 1).min(16));
             if self.cancel.run_until_cancelled(tokio::time::sleep(pause)).await.is_none() {
                 return Ok(None);
@@ -268,6 +276,7 @@ impl Unit {
         draft.place.leave().await;
         let solution = solution?;
         draft.failures = 0;
+        draft.connections = draft.place.connections.take();
         if let Some(trajectory) = &solution.trajectory {
             self.emit(EventKind::AgentFinished {
                 key: self.key.clone(),
@@ -292,7 +301,7 @@ impl Unit {
     }
 
     fn outcome(&self, draft: Draft, failed_attempts: u32) -> Outcome {
-        let Draft { solution, timings, .. } = draft;
+        let Draft { place, solution, connections, timings, .. } = draft;
         let (patch, trajectory) =
             solution.map_or((None, None), |solution| (Some(solution.patch), solution.trajectory));
         Outcome {
@@ -301,17 +310,24 @@ impl Unit {
             patch,
             trajectory,
             evaluated: None,
+            connections: connections.or(place.connections),
             failure: None,
             timings,
             failed_attempts,
         }
     }
 
-    async fn keep(&self, attempt: u32, error: AttemptError) -> Result<(), RunnerError> {
+    async fn keep(
+        &self,
+        attempt: u32,
+        error: AttemptError,
+        connections: Option<Connections>,
+    ) -> Result<(), RunnerError> {
         let AttemptError { failure, trajectory } = error;
         let (run, key, kept) = (Arc::clone(&self.run), self.key.clone(), failure.clone());
         let written = blocking(move || {
-            let files = RolloutFiles { trajectory: trajectory.as_deref(), ..RolloutFiles::default() };
+            let (trajectory, connections) = (trajectory.as_deref(), connections.as_ref());
+            let files = RolloutFiles { trajectory, connections, ..RolloutFiles::default() };
             run.keep_attempt(&key, &kept, &files)
         });
         written.await??;

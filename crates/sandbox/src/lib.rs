@@ -11,9 +11,9 @@ mod local;
 mod shell;
 
 pub use api::{
-    Allowlist, Backend, Captured, Change, ChangeKind, Connection, ExecOutput, ExecRequest, ExecStatus,
-    FileEntry, FileKind, FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session,
-    SessionOutput, SessionSpec, SessionState, SessionStatus, SideChannel, Terminal, TreeLimits, Upper, Usage,
+    Allowlist, Backend, Captured, Change, ChangeKind, ExecOutput, ExecRequest, ExecStatus, FileEntry,
+    FileKind, FileStat, Limits, Network, OutputLimit, Sandbox, SandboxSpec, Session, SessionOutput,
+    SessionSpec, SessionState, SessionStatus, SideChannel, Terminal, TreeLimits, Upper, Usage,
 };
 pub use docker::{DockerBackend, DockerConfig, DockerLeftovers, clean_docker_leftovers, guest_main};
 pub use error::SandboxError;

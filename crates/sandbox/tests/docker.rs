@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and says on standard output what it skips"
 )]
 
+mod bare;
 mod conformance;
 mod podman;
 #[expect(dead_code, reason = "it serves other test programs too")]
@@ -145,19 +146,7 @@ async fn settings_of_the_image_hold_below_those_of_the_specification() {
 async fn an_image_with_nothing_in_it_will_do() {
     let Some((subject, _state)) = subject().await else { return };
     let sandbox = subject.backend.create(&with_image(EMPTY)).await.unwrap();
-    sandbox.write_file("/a/file", b"content").await.unwrap();
-    assert_eq!(sandbox.read_file("/a/file", 100).await.unwrap(), b"content");
-    let request = swegym_sandbox::ExecRequest::new(["true"]);
-    assert!(matches!(sandbox.exec(&request).await, Err(SandboxError::Start { .. })));
-    if podman::static_busybox().is_none() {
-        println!("skipped: no statically linked busybox to run in an empty image");
-        return;
-    }
-    let request = swegym_sandbox::ExecRequest::new(["/busybox", "ls", "/"]);
-    let output = sandbox.exec(&request).await.unwrap();
-    assert!(output.success());
-    let listed = output.stdout.to_text();
-    assert!(listed.contains("busybox") && !listed.contains("usr"), "{listed}");
+    bare::check(&*sandbox).await;
 }
 
 #[tokio::test]
@@ -207,7 +196,8 @@ async fn listed_hosts_are_reached_and_no_others() {
         assert!(!refusal.contains("this is") && refusal.starts_with("HTTP/1.1 403"), "{refusal}");
         let direct = sh(sandbox, &format!("exec 3<>/dev/tcp/{}", listed.replace(':', "/"))).await;
         assert!(!direct.success());
-        let asked: Vec<bool> = sandbox.connections().iter().map(|asked| asked.allowed).collect();
+        let asked: Vec<bool> =
+            sandbox.connections().unwrap().latest.iter().map(|asked| asked.allowed).collect();
         assert_eq!(asked, [true, false]);
     }
 }

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, and says on standard output what it skips"
 )]
 
+mod bare;
 mod conformance;
 mod network;
 mod support;
@@ -142,6 +143,32 @@ async fn many_layers_can_be_stacked() {
         .collect();
     let sandbox = subject.with(|spec| spec.image.layers = as_layers(&folders)).await;
     assert_eq!(text(&*sandbox, "ls /l | wc -l").await.trim(), "120");
+}
+
+#[tokio::test]
+async fn an_image_with_nothing_in_it_will_do() {
+    let (subject, state) = subject().await;
+    let files = layer(state.path(), "bare", &[]);
+    bare::fill(&files);
+    let sandbox = subject
+        .with(|spec| {
+            spec.image.layers = as_layers(&[files]);
+            (spec.image.config.binds, spec.image.config.masks) = (Vec::new(), Vec::new());
+        })
+        .await;
+    bare::check(&*sandbox).await;
+}
+
+#[tokio::test]
+async fn attributes_of_layers_are_seen() {
+    let (subject, state) = subject().await;
+    let files = layer(state.path(), "noted", &[("f", "content")]);
+    let set = "import os, sys; os.setxattr(sys.argv[1], 'user.note', b'of the layer')";
+    let set = Command::new("python3").args(["-c", set]).arg(files.join("f")).status().unwrap();
+    assert!(set.success(), "the folder for temporary files takes attributes");
+    let sandbox = subject.with(|spec| spec.image.layers = as_layers(&[files])).await;
+    let look = "python3 -c 'import os; print(os.getxattr(\"/f\", \"user.note\").decode())'";
+    assert_eq!(text(&*sandbox, look).await, "of the layer\n");
 }
 
 #[tokio::test]

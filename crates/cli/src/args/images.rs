@@ -22,7 +22,7 @@ pub(crate) enum ImagesCommand {
     /// Show what images take on disk, and what of it they share
     ///
     /// Bytes are apparent (as if nothing were shared), unique (on disk, of this image or repository alone) and
-    /// shared (on disk, of others too). The last line sets the bytes on disk against one image per instance.
+    /// shared (on disk, of others too). The last line sets the bytes on disk against images that share nothing.
     ///
     /// Example: swegym images du
     Du(DuArgs),

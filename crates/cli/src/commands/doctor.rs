@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::ensure;
 use swegym_images::LayerStore;
-use swegym_sandbox::{Level, Probe, clean_leftovers, layer_owner, probe};
+use swegym_sandbox::{Level, Probe, clean_docker_leftovers, clean_leftovers, layer_owner, probe};
 
 use crate::args::{DoctorArgs, Format};
 use crate::engine::local_config;
@@ -21,6 +21,7 @@ pub(crate) async fn run(args: &DoctorArgs, printer: &Printer) -> anyhow::Result<
     let cache = settings::cache_folder()?;
     if args.clean {
         clean(&cache, printer)?;
+        clean_daemons(printer).await;
     }
     let probes = all_probes(&cache).await?;
     for probe in &probes {
@@ -115,7 +116,8 @@ fn disk(cache: &Path) -> Probe {
 }
 
 fn clean(cache: &Path, printer: &Printer) -> anyhow::Result<()> {
-    let report = clean_leftovers(&cache.join("sandboxes"))?;
+    let mut report = clean_leftovers(&cache.join("sandboxes"))?;
+    report.folders.extend(clean_leftovers(&cache.join("containers"))?.folders);
     let store = LayerStore::open(cache.join("store"), layer_owner())?;
     let builds = store.clean_leftovers()?;
     printer.line(&format!(
@@ -124,6 +126,24 @@ fn clean(cache: &Path, printer: &Printer) -> anyhow::Result<()> {
         report.folders.len()
     ));
     Ok(())
+}
+
+/// What is left in container daemons. One that does not let this user in is none that this user has used.
+async fn clean_daemons(printer: &Printer) {
+    for socket in settings::docker_sockets() {
+        match clean_docker_leftovers(&socket).await {
+            Ok(left) => printer.line(&format!(
+                "removed from the container daemon at `{socket}`: {} containers, {} images of forks",
+                left.containers.len(),
+                left.images.len()
+            )),
+            Err(error) => {
+                printer.line(&format!(
+                    "note: the container daemon at `{socket}` was left alone: failed to {error}"
+                ));
+            }
+        }
+    }
 }
 
 fn text(probe: &Probe) -> String {

@@ -64,7 +64,49 @@ fn images_are_listed_and_measured() {
     assert!(number(total, "disk_bytes") < 200_000, "{total}");
     assert_eq!(number(total, "apparent_bytes"), 220_012);
     let text = run(&place, &["du"]).stdout;
-    assert!(text.contains("one image per instance would take 214.9 KiB"), "{text}");
+    assert!(text.contains("images that share nothing would take 214.9 KiB"), "{text}");
+}
+
+#[test]
+fn layers_of_shared_stores_are_used_by_everything_or_refused() {
+    let (place, theirs) = (Place::new(), Place::new());
+    two_images(&theirs);
+    let exported = theirs.path("image.tar");
+    let file = exported.to_str().unwrap();
+    assert_eq!(theirs.run(&["images", "export", "a__b-1", file]).code, Some(0));
+    assert_eq!(theirs.run(&["images", "import", file, "--name", "taken:1"]).code, Some(0));
+    let with = |stores: &std::path::Path, copy: &str, arguments: &[&str]| {
+        let mut command = place.swegym(arguments);
+        Ran::new(
+            command.env("SWEGYM_SHARED_STORES", stores).env("SWEGYM_COPY_SHARED", copy).output().unwrap(),
+        )
+    };
+    let stores = theirs.path("cache/store");
+    let layers = || fs::read_dir(place.path("cache/store/layers")).unwrap().count();
+    let ran = with(&stores, "0", &["images", "import", file, "--name", "taken:1"]);
+    assert_eq!((ran.code, layers()), (Some(0), 0), "they are used in place: {}", ran.stderr);
+    let list = with(&stores, "0", &["images", "list"]).stdout;
+    assert!(list.contains("docker.io/library/taken:1") && list.contains("whole"), "{list}");
+    let ran = with(&stores, "0", &["images", "export", "taken:1", "again.tar"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(run(&place, &["list"]).stdout.contains("collected"), "without them it is not whole");
+    let ran = with(&stores, "1", &["images", "import", file, "--name", "taken:1"]);
+    assert_eq!((ran.code, layers()), (Some(0), 2), "they are copied: {}", ran.stderr);
+    assert!(run(&place, &["list"]).stdout.contains("whole"));
+    let usage = run(&place, &["du"]).stdout;
+    assert!(usage.contains("docker.io/library/taken:1"), "{usage}");
+
+    let ran = with(&theirs.path("nowhere"), "0", &["images", "list"]);
+    assert!(
+        ran.code == Some(1) && ran.stderr.contains("nowhere` that SWEGYM_SHARED_STORES names"),
+        "{}",
+        ran.stderr
+    );
+    let ran = with(&stores, "yes", &["images", "list"]);
+    assert_eq!(
+        (ran.code, ran.stderr.as_str()),
+        (Some(1), "error: failed to read SWEGYM_COPY_SHARED: it is `yes`, not 0 or 1\n")
+    );
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! What the program says of the machine.
 
-use crate::support::Place;
+use crate::support::{Place, Ran};
 
 #[test]
 fn doctor_reports_every_check() {
@@ -15,6 +15,19 @@ fn doctor_reports_every_check() {
     for check in checks.iter().filter(|check| check["level"] == "fail") {
         assert!(check["fix"].is_string(), "a failed check says how to mend it: {check}");
     }
+}
+
+#[test]
+fn a_container_daemon_that_is_not_there_keeps_nothing_from_being_cleaned() {
+    let place = Place::new();
+    let ran = Ran::new(
+        place.swegym(&["doctor", "--clean"]).env("DOCKER_HOST", "unix:///nowhere/socket").output().unwrap(),
+    );
+    assert!(ran.stderr.contains("removed what killed processes left: "), "{ran:?}");
+    assert!(
+        ran.stderr.contains("the container daemon at `unix:///nowhere/socket` was left alone"),
+        "{ran:?}"
+    );
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod audit;
 mod bad_input;
 mod edges;
 mod foreign_images;
+mod full_disk;
 mod gateway;
 mod images;
 mod machine;

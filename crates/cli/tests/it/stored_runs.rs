@@ -61,6 +61,25 @@ fn imported_rollouts_are_listed_and_shown() {
 }
 
 #[test]
+fn what_a_rollout_asked_of_the_network_is_shown() {
+    let place = imported();
+    let one = |at: &str, host: &str, allowed: bool, bytes_up: u64| json!({"at": at, "host": host, "port": 443, "allowed": allowed, "bytes_up": bytes_up, "bytes_down": 0});
+    let latest = [
+        one("2026-01-02T03:04:05.6Z", "pypi.org", true, 12),
+        one("2026-01-02T03:04:06Z", "\u{1b}evil.example", false, 0),
+    ];
+    let kept = json!({"schema_version": 1, "allowed": 1, "refused": 9, "service": 0, "latest": latest});
+    place.write("runs/a/rollouts/o__n-1/0/connections.json", kept.to_string());
+    let text = place.run(&["runs", "show", "runs/a", "o__n-1"]).stdout;
+    let expected = "=== network: 1 connections allowed, 9 refused, the latest 2 below\n\
+                    2026-01-02T03:04:05.600Z pypi.org:443: allowed, 12 bytes up, 0 down\n\
+                    2026-01-02T03:04:06.000Z \u{fffd}evil.example:443: refused\n";
+    assert!(text.contains(expected), "{text}");
+    let other = place.run(&["runs", "show", "runs/a", "o__n-2"]).stdout;
+    assert!(!other.contains("=== network"), "{other}");
+}
+
+#[test]
 fn exports_go_where_they_are_sent_and_say_so() {
     let place = imported();
     let ran = place.run(&["runs", "export", "runs/a", "--format", "sft"]);

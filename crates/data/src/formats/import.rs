@@ -117,7 +117,7 @@ impl Import<'_> {
             let files = RolloutFiles {
                 trajectory: Some(&imported.trajectory),
                 patch: imported.patch.as_ref(),
-                eval: Vec::new(),
+                ..RolloutFiles::default()
             };
             run.commit(&record, &files)?;
         }

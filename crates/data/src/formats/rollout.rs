@@ -129,6 +129,7 @@ impl Imported {
             usage: *usage,
             empty_patch: self.patch.as_ref().is_none_or(Patch::is_empty),
             timings: Timings::default(),
+            connections: None,
             verdict: self.verdict.clone(),
             failure: self.failure.clone(),
             failed_attempts: 0,

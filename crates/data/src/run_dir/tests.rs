@@ -2,8 +2,9 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use swegym_core::{
-    Boundary, Evidence, ExitStatus, InstanceId, Message, PatchOutcome, ROLLOUT_SCHEMA_VERSION, Role,
-    TRAJECTORY_SCHEMA_VERSION, Timings, ToolSpec, Usage, VERDICT_SCHEMA_VERSION, Verdict,
+    Boundary, CONNECTIONS_SCHEMA_VERSION, Connection, ConnectionCounts, Evidence, ExitStatus, InstanceId,
+    Message, PatchOutcome, ROLLOUT_SCHEMA_VERSION, Role, TRAJECTORY_SCHEMA_VERSION, Timings, ToolSpec, Usage,
+    VERDICT_SCHEMA_VERSION, Verdict,
 };
 
 use super::*;
@@ -64,6 +65,7 @@ fn record(key: &RolloutKey, status: RolloutStatus, resolved: bool) -> RolloutRec
         usage: Usage::default(),
         empty_patch: true,
         timings: Timings::default(),
+        connections: None,
         verdict: (status == RolloutStatus::Completed).then_some(verdict),
         failure: None,
         failed_attempts: 0,
@@ -92,10 +94,21 @@ fn trajectory(key: &RolloutKey) -> Trajectory {
     }
 }
 
+fn connections() -> Connections {
+    let at = "2026-01-02T03:04:05.678Z".parse().unwrap();
+    let host = "pypi.org".to_owned();
+    Connections {
+        schema_version: CONNECTIONS_SCHEMA_VERSION,
+        counts: ConnectionCounts { allowed: 0, refused: 700, service: 2 },
+        latest: vec![Connection { at, host, port: 443, allowed: false, bytes_up: 0, bytes_down: 0 }],
+    }
+}
+
 fn commit(run: &RunDir, key: &RolloutKey) -> CommitInfo {
     let files = RolloutFiles {
         trajectory: Some(&trajectory(key)),
         patch: Some(&Patch::new(*b"diff\r\n\xff")),
+        connections: Some(&connections()),
         eval: vec![("report.json", b"{}"), ("test_output.txt", b"log")],
     };
     run.commit(&completed(key), &files).unwrap()
@@ -128,6 +141,7 @@ fn a_committed_rollout_is_read_back() {
     let view = RunView::open(folder.path()).unwrap();
     assert_eq!(view.committed(&key).unwrap(), Some(completed(&key)));
     assert_eq!(view.trajectory(&key).unwrap(), Some(trajectory(&key)));
+    assert_eq!(view.connections(&key).unwrap(), Some(connections()));
     assert_eq!(view.patch(&key).unwrap().unwrap().as_bytes(), b"diff\r\n\xff");
     assert_eq!(fs::read(view.rollout_dir(&key).join("eval/test_output.txt")).unwrap(), b"log");
 }
@@ -218,7 +232,10 @@ fn failed_attempts_are_kept_through_commit_and_restart() {
     commit(&run, &key);
     assert_eq!(run.attempts(&key).unwrap(), 2);
     let rollout = run.rollout_dir(&key);
-    assert_eq!(names(&rollout), ["attempts", "eval", "patch.diff", "rollout.json", "trajectory.json.zst"]);
+    assert_eq!(
+        names(&rollout),
+        ["attempts", "connections.json", "eval", "patch.diff", "rollout.json", "trajectory.json.zst"]
+    );
     assert_eq!(names(&rollout.join("attempts/0")), ["failure.json", "trajectory.json.zst"]);
     let kept = fs::read_to_string(rollout.join("attempts/1/failure.json")).unwrap();
     assert!(kept.contains("\"schema_version\": 1") && kept.contains("\"kind\": \"connect\""), "{kept}");
@@ -335,8 +352,14 @@ fn exports_hold_each_sample_and_are_the_same_every_time() {
 }
 
 /// Files of a rollout in the order in which a commit makes them.
-const OPERATIONS: [&str; 5] =
-    ["trajectory.json.zst", "patch.diff", "eval/report.json", "eval/test_output.txt", "rollout.json"];
+const OPERATIONS: [&str; 6] = [
+    "trajectory.json.zst",
+    "patch.diff",
+    "connections.json",
+    "eval/report.json",
+    "eval/test_output.txt",
+    "rollout.json",
+];
 
 /// What is on disk when a process is killed in its `operations`-th file, after `bytes` of it.
 fn leave_killed(run: &RunDir, key: &RolloutKey, operations: usize, bytes: usize, old_leftover: bool) {
@@ -389,7 +412,7 @@ proptest! {
             prop_assert_eq!(run.attempts(key).unwrap(), attempts);
             prop_assert_eq!(run.trajectory(key).unwrap(), Some(trajectory(key)));
             let files = names(&run.rollout_dir(key)).into_iter().filter(|name| name != ATTEMPTS).collect::<Vec<_>>();
-            prop_assert_eq!(files, ["eval", "patch.diff", "rollout.json", "trajectory.json.zst"]);
+            prop_assert_eq!(files, ["connections.json", "eval", "patch.diff", "rollout.json", "trajectory.json.zst"]);
             prop_assert_eq!(names(&run.rollout_dir(key).join("eval")), ["report.json", "test_output.txt"]);
         }
     }

@@ -14,7 +14,7 @@ use super::{Digest, OciError};
 use crate::{Begin, Layer, LayerStore, Recipe};
 
 /// Raised when unpacking changes, so that layers unpacked before are not taken for its result.
-const UNPACK_VERSION: u32 = 1;
+const UNPACK_VERSION: u32 = 2;
 const RECIPE_KIND: &str = "oci-layer";
 
 /// What one layer may take. Layers of published images have some 100,000 entries and a few GiB.
@@ -125,7 +125,7 @@ fn build(
     }
     build.own_tree(&build.files())?;
     // Bytecode in it is checked against the times of its sources, and git's index against those of its files.
-    Ok((build.commit_with_times()?, left_out))
+    Ok((build.commit_as_made()?, left_out))
 }
 
 /// Unpacks an archive into a folder, and says what it was before compression.

@@ -11,6 +11,7 @@ use tar::{EntryType, Header};
 
 use super::OciError;
 use super::tree::{is_opaque, is_whiteout_file};
+use crate::store::Attributes;
 
 /// Longest name and target that a header holds by itself.
 const SHORT: usize = 100;
@@ -18,6 +19,8 @@ const BLOCK: usize = 512;
 /// The name by which GNU tar stores a long name.
 const LONG_LINK: &[u8] = b"././@LongLink";
 const MARKER: &[u8] = b".wh.";
+/// The name of extended headers, which no tool looks at.
+const EXTENDED: &[u8] = b"././@PaxHeader";
 
 /// What is packed, beside the content of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +86,7 @@ impl<'a, W: Write> Packer<'a, W> {
             };
         }
         if about.is_dir() {
+            self.attributes(path).map_err(&failed)?;
             self.header(EntryType::Directory, &join(name, b""), &about).map_err(&failed)?;
             let masked = matches!(self.rules, Rules::Host(masks) if masks.iter().any(|mask| mask == path));
             return if masked { Ok(()) } else { self.below(path, name) };
@@ -132,6 +136,7 @@ impl<'a, W: Write> Packer<'a, W> {
             return self.entry(header, name, &first);
         }
         self.links.insert((about.dev(), about.ino()), name.to_vec());
+        self.attributes(path)?;
         self.header(EntryType::Regular, name, about)?;
         let copied = io::copy(&mut File::open(path)?.take(about.len()), &mut self.out)?;
         if copied != about.len() {
@@ -143,6 +148,21 @@ impl<'a, W: Write> Packer<'a, W> {
     fn header(&mut self, kind: EntryType, name: &[u8], about: &Metadata) -> io::Result<()> {
         let size = if kind == EntryType::Regular { about.len() } else { 0 };
         self.entry(header(kind, about.mode(), about.mtime(), size), name, b"")
+    }
+
+    /// The attributes that the next entry has, where it has any that layers keep.
+    fn attributes(&mut self, path: &Path) -> io::Result<()> {
+        if self.rules != Rules::Layer {
+            return Ok(());
+        }
+        let records: Vec<u8> = Attributes::read(path)?.0.iter().flat_map(record).collect();
+        if records.is_empty() {
+            return Ok(());
+        }
+        let size = records.len() as u64;
+        self.entry(header(EntryType::XHeader, 0o644, 0, size), EXTENDED, b"")?;
+        self.out.write_all(&records)?;
+        self.pad(size)
     }
 
     /// A header with names of any length, as GNU tar writes them: every tool reads those.
@@ -174,6 +194,17 @@ impl<'a, W: Write> Packer<'a, W> {
         let padding = usize::try_from(bytes.wrapping_neg() % BLOCK as u64).unwrap_or_default();
         self.out.write_all(&[0; BLOCK][..padding])
     }
+}
+
+/// A record of an extended header: `LENGTH SCHILY.xattr.NAME=VALUE` and the end of the line, the length its own
+/// digits included.
+fn record((name, value): (&Vec<u8>, &Vec<u8>)) -> Vec<u8> {
+    let rest = [b" SCHILY.xattr.", &name[..], b"=", value, b"\n"].concat();
+    let mut length = rest.len();
+    while length != rest.len() + length.to_string().len() {
+        length = rest.len() + length.to_string().len();
+    }
+    [length.to_string().as_bytes(), &rest].concat()
 }
 
 /// A header whose owner is root. Set-id bits would come into force elsewhere, so they stay here.

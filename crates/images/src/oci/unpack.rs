@@ -2,12 +2,14 @@
 //!
 //! The layer is hostile. Every parent is looked up confined to the folder; what exists is replaced, never written
 //! through; nothing is made but files, folders, links, fifos and whiteouts; set-id bits, devices and extended
-//! attributes are left out. The owner of everything is whoever runs this.
+//! attributes but `user.*` are left out. The owner of everything is whoever runs this.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -18,11 +20,13 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{linkat, symlinkat};
+use xattr::FileExt;
 
 use super::error::UnpackError;
 use super::layer::UnpackLimits;
 use super::tree::{self, Tree};
 use super::untar::{Entry, Kind, TarReader, read_failed, show};
+use crate::store::is_kept;
 
 mod below;
 mod names;
@@ -36,6 +40,10 @@ const MAX_TARGET: usize = 4095;
 const MODE_MASK: u32 = 0o1777;
 /// Root inside has no capability to pass over permissions, as it has where images are made to run.
 const OWNER_MAY: (u32, u32) = (0o700, 0o400);
+
+/// Bytes of the names and values of the attributes of one file: what file systems with the least room for them hold.
+const MAX_ATTRIBUTES: usize = 2 << 10;
+const MAX_ATTRIBUTE_NAME: usize = 255;
 
 /// What was left out of a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -302,8 +310,27 @@ impl<'a> Unpacker<'a> {
     }
 
     fn dress(&mut self, file: &File, entry: &Entry, owner_may: u32) -> Result<(), UnpackError> {
-        self.left_out.attributes += entry.attributes.len() as u64;
+        self.give_attributes(file, entry)?;
         fchmod(file, self.mode(entry, owner_may)).map_err(failed("set the mode of", &entry.path))
+    }
+
+    /// Keeps the attributes that are nothing but data, as far as they are small enough for every file system and this
+    /// one has any.
+    fn give_attributes(&mut self, file: &File, entry: &Entry) -> Result<(), UnpackError> {
+        let (mut left, mut kept) = (MAX_ATTRIBUTES, 0);
+        for (name, value) in entry.attributes.iter().filter(|(name, _)| is_kept(name)) {
+            let size = name.len() + value.len();
+            if name.len() > MAX_ATTRIBUTE_NAME || size > left {
+                continue;
+            }
+            match file.set_xattr(OsStr::from_bytes(name), value) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => break,
+                set => set.map_err(io_failed("set an attribute of", &entry.path))?,
+            }
+            (left, kept) = (left - size, kept + 1);
+        }
+        self.left_out.attributes += entry.attributes.len() as u64 - kept;
+        Ok(())
     }
 
     fn mode(&mut self, entry: &Entry, owner_may: u32) -> Mode {

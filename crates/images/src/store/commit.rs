@@ -16,33 +16,40 @@ use super::content::{Hashes, entries};
 use super::error::at;
 use super::manifest::{self, Entry, FIXED_TIME, FileEntry, Kind, layer_time};
 use super::pool::Pool;
-use super::scan::{Found, OPAQUE, Tree, strip_attributes};
-use super::{LayerBuild, LayerStore, StoreError, parallel};
+use super::scan::{Found, Tree, is_opaque_mark, strip_attributes};
+use super::{LayerBuild, LayerStore, StoreError, is_kept, parallel};
 use crate::Layer;
 
+/// What becomes of the times of regular files, and which extended attributes stay.
+#[derive(Clone, Copy)]
+struct Form {
+    time: fn(i64) -> i64,
+    keeps: fn(&[u8]) -> bool,
+}
+
 impl LayerBuild {
-    /// Makes the layer visible, whole. Owners and times become those of all layers, extended attributes go; where
-    /// the store has a layer with this content already, that one is given.
+    /// Makes the layer visible, whole. Owners and times become those of all layers, extended attributes go: what
+    /// installers note in them differs from build to build. Where the store has a layer with this content already, that one is given.
     ///
     /// # Errors
     /// [`StoreError::Io`] when it cannot be written.
     pub fn commit(self) -> Result<Layer, StoreError> {
-        self.commit_as(layer_time)
+        self.commit_as(Form { time: layer_time, keeps: |_| false })
     }
 
-    /// As [`Self::commit`], but regular files keep their times, to the second: for layers that others made, in
-    /// which something else may depend on them.
+    /// As [`Self::commit`], but regular files keep their times, to the second, and files and folders their attributes
+    /// `user.*`: for layers that others made, in which something else may depend on them.
     ///
     /// # Errors
     /// [`StoreError::Io`] when it cannot be written.
-    pub fn commit_with_times(self) -> Result<Layer, StoreError> {
-        self.commit_as(|mtime| mtime)
+    pub fn commit_as_made(self) -> Result<Layer, StoreError> {
+        self.commit_as(Form { time: |mtime| mtime, keeps: is_kept })
     }
 
-    fn commit_as(self, time: fn(i64) -> i64) -> Result<Layer, StoreError> {
+    fn commit_as(self, form: Form) -> Result<Layer, StoreError> {
         let staged = self.stage()?;
         let files = staged.join("fs");
-        let (id, text, entries) = self.settle(&files, time)?;
+        let (id, text, entries) = self.settle(&files, form)?;
         let recipes = self.store.folder("recipes");
         let layer = match self.store.layer(&id)? {
             Some(layer) => layer,
@@ -74,13 +81,13 @@ impl LayerBuild {
     }
 
     /// Gives everything its final form, and says what there is.
-    fn settle(&self, files: &Path, time: fn(i64) -> i64) -> Result<(String, String, Vec<Entry>), StoreError> {
+    fn settle(&self, files: &Path, form: Form) -> Result<(String, String, Vec<Entry>), StoreError> {
         let mut tree = Tree::scan(files).map_err(at("list the files of", files))?;
         for index in 0..tree.found.len() {
             let path = tree.full(&tree.found[index].path);
             let found = &mut tree.found[index];
-            found.mtime = time(found.mtime);
-            self.normalise(&path, found).map_err(at("give its final form to", &path))?;
+            found.mtime = (form.time)(found.mtime);
+            self.normalise(&path, found, form).map_err(at("give its final form to", &path))?;
         }
         let entries: Result<Vec<Entry>, _> = entries(&tree, &mut Hashes::default()).into_iter().collect();
         let entries =
@@ -90,7 +97,7 @@ impl LayerBuild {
     }
 
     /// Owner, attributes and times of one entry. Times of folders come last, for their content is still moved.
-    fn normalise(&self, path: &Path, found: &Found) -> io::Result<()> {
+    fn normalise(&self, path: &Path, found: &Found, form: Form) -> io::Result<()> {
         let about = &found.about;
         if let Some((uid, gid)) = self.store.owner.filter(|owner| *owner != (about.uid(), about.gid())) {
             lchown(path, Some(uid), Some(gid))?;
@@ -100,11 +107,11 @@ impl LayerBuild {
             }
         }
         if about.is_dir() {
-            strip_attributes(path, &OPAQUE)
+            strip_attributes(path, |name| is_opaque_mark(name) || (form.keeps)(name))
         } else if about.file_type().is_char_device() {
             Ok(())
         } else {
-            strip_attributes(path, &[])?;
+            strip_attributes(path, form.keeps)?;
             set_time(path, if about.is_file() { found.mtime } else { FIXED_TIME })
         }
     }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::PathBuf;
 
+use super::attributes::Attributes;
 use super::hash::hash_file;
 use super::manifest::{Entry, FileEntry, Kind};
 use super::parallel;
@@ -56,7 +57,9 @@ pub(super) fn entries(tree: &Tree, hashes: &mut Hashes) -> Vec<Result<Entry, (Pa
     let entry = |found: &Found| {
         let path = found.path.clone();
         let kind = if found.about.is_file() {
-            hashes.of(&found.about).map(|sha256| Kind::File(copies.number(found, sha256)))
+            let attributes = Attributes::read(&tree.full(&path)).map_err(|error| error.to_string());
+            let content = hashes.of(&found.about);
+            content.and_then(|sha256| Ok(Kind::File(copies.number(found, sha256, attributes?))))
         } else {
             other_kind(tree, found).map_err(|error| error.to_string())
         };
@@ -80,14 +83,14 @@ struct Copies {
 }
 
 impl Copies {
-    fn number(&mut self, found: &Found, sha256: String) -> FileEntry {
+    fn number(&mut self, found: &Found, sha256: String, attributes: Attributes) -> FileEntry {
         let (mode, mtime, size) = (found.mode(), found.mtime, found.about.size());
         let copy = *self.known.entry(inode(&found.about)).or_insert_with(|| {
             let next = self.next.entry((sha256.clone(), mode, mtime)).or_default();
             *next += 1;
             *next - 1
         });
-        FileEntry { mode, mtime, size, sha256, copy }
+        FileEntry { mode, mtime, size, sha256, copy, attributes }
     }
 }
 
@@ -96,7 +99,9 @@ fn other_kind(tree: &Tree, found: &Found) -> io::Result<Kind> {
     let device = found.about.rdev();
     let special = |letter| Kind::Special { letter, mode, device };
     Ok(match () {
-        () if kind.is_dir() => Kind::Folder { mode, opaque: opaque_marks(&path)? },
+        () if kind.is_dir() => {
+            Kind::Folder { mode, opaque: opaque_marks(&path)?, attributes: Attributes::read(&path)? }
+        }
         () if kind.is_symlink() => Kind::Link { target: fs::read_link(path)? },
         () if kind.is_char_device() && device == WHITEOUT_DEVICE => Kind::Whiteout,
         () if kind.is_char_device() => special('c'),

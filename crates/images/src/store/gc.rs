@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use super::error::at;
-use super::lease::{exclusive, lock_path};
+use super::lease::{exclusive, lock_folder, lock_path};
 use super::pool::{self, read_dir};
 use super::recipe::RecipeFile;
 use super::remove::{ignore_missing, remove_tree};
@@ -48,9 +48,9 @@ impl LayerStore {
     /// # Errors
     /// [`StoreError::Io`] when the store cannot be read or changed; the next collection goes on from there.
     pub fn collect(&self, budget_bytes: u64, dry_run: bool) -> Result<GcReport, StoreError> {
-        let path = self.folder("gc.lock");
-        let _one_at_a_time = lock_path(&path, true).map_err(at("lock", &path))?;
-        let mut collection = Collection { store: self, dry_run, report: GcReport::default() };
+        let _one_at_a_time = lock_folder(&self.root).map_err(at("lock", &self.root))?;
+        let mut collection =
+            Collection { store: self, dry_run, report: GcReport::default(), kept: HashSet::new() };
         collection.leftovers()?;
         collection.layers(budget_bytes)?;
         let gone = collection.report.layers.iter().cloned().collect();
@@ -65,6 +65,8 @@ struct Collection<'a> {
     store: &'a LayerStore,
     dry_run: bool,
     report: GcReport,
+    /// Numbers on disk of the files of layers that stay.
+    kept: HashSet<u64>,
 }
 
 /// Who has which file on disk.
@@ -138,6 +140,8 @@ impl Collection<'_> {
             }
         }
         self.report.bytes_after = owners.bytes;
+        let kept = owners.inodes.iter().filter(|(_, (_, layers))| *layers > 0);
+        self.kept = kept.map(|(inode, _)| *inode).collect();
         Ok(())
     }
 
@@ -170,13 +174,19 @@ impl Collection<'_> {
         for path in list(&recipes)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             let leads = || RecipeFile::read(&recipes, name).is_some_and(|file| is_there(&file.layer));
-            // Its builder holds the lock; it may just be making the layer again.
-            let lock = self.store.folder("locks").join(name);
-            let Some(_held) = lock_path(&lock, false).map_err(at("lock", &lock))? else { continue };
-            if !leads() {
-                lost.push(path.clone());
+            if leads() {
+                continue;
+            }
+            if !self.dry_run {
+                // Its builder holds the lock; it may just be making the layer again.
+                let lock = self.store.folder("locks").join(name);
+                let Some(_held) = lock_path(&lock, false).map_err(at("lock", &lock))? else { continue };
+                if leads() {
+                    continue;
+                }
                 self.unlink(&path)?;
             }
+            lost.push(path);
         }
         for record in self.store.image_records()? {
             if !record.layers.iter().all(is_there) {
@@ -191,6 +201,9 @@ impl Collection<'_> {
 
     /// Locks that nobody holds; who wants one next makes it again.
     fn locks(&self) -> Result<(), StoreError> {
+        if self.dry_run {
+            return Ok(());
+        }
         for path in list(&self.store.folder("locks"))? {
             if let Some(_held) = lock_path(&path, false).map_err(at("lock", &path))? {
                 self.unlink(&path)?;
@@ -204,7 +217,8 @@ impl Collection<'_> {
         let files = self.store.folder("files");
         for file in pool::files(&files).map_err(at("read", &files))? {
             let Ok(about) = fs::symlink_metadata(&file) else { continue };
-            if about.nlink() == 1 {
+            let lost = if self.dry_run { !self.kept.contains(&about.ino()) } else { about.nlink() == 1 };
+            if lost {
                 self.report.files += 1;
                 self.unlink(&file)?;
             }
@@ -233,12 +247,19 @@ impl Collection<'_> {
 }
 
 impl LayerStore {
-    /// Moves a layer out of sight, by one rename.
+    /// Moves a layer out of sight, by one rename. Nothing is made for it: a disk may be so full that it cannot.
     pub(super) fn move_aside(&self, folder: &Path) -> io::Result<PathBuf> {
-        let trash = tempfile::Builder::new().tempdir_in(self.folder("trash"))?.keep();
-        let aside = trash.join(folder.file_name().unwrap_or_default());
-        fs::rename(folder, &aside)?;
-        Ok(trash)
+        let mut number = 0_u64;
+        loop {
+            let mut name = folder.file_name().unwrap_or_default().to_owned();
+            name.push(format!(".{number}"));
+            let aside = self.folder("trash").join(name);
+            match fs::rename(folder, &aside) {
+                // A collection that was killed has left one of that name.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => number += 1,
+                moved => return moved.map(|()| aside),
+            }
+        }
     }
 }
 

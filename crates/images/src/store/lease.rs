@@ -94,6 +94,11 @@ pub(super) fn lock_path(path: &Path, wait: bool) -> io::Result<Option<Flock<File
     }
 }
 
+/// The lock of a folder that stays; waits. Nothing is made or written for it.
+pub(super) fn lock_folder(folder: &Path) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(folder)?, FlockArg::LockExclusive).map_err(|(_, errno)| errno.into())
+}
+
 fn open(manifest: &Path) -> io::Result<File> {
     // An owner may set times by a descriptor that is open for reading.
     File::open(manifest)

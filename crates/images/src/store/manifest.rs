@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use super::attributes::Attributes;
 use super::hash::hex_digest;
 
 /// Modification time of everything in layers: 2000-01-01, so that equal content is equal. Zip and tar files can
@@ -29,6 +30,7 @@ pub(super) enum Kind {
     Folder {
         mode: u32,
         opaque: [bool; 2],
+        attributes: Attributes,
     },
     File(FileEntry),
     Link {
@@ -54,18 +56,22 @@ pub(super) struct FileEntry {
     /// Equal files of a layer are counted from 0; links to one file have the same number. They stay different
     /// files: a program that copies one over the other would say that they are the same.
     pub(super) copy: u32,
+    pub(super) attributes: Attributes,
 }
 
 impl FileEntry {
     /// Name of the file in the pool.
     pub(super) fn pool_name(&self) -> String {
-        let Self { mode, mtime, sha256, copy, .. } = self;
+        let Self { mode, mtime, sha256, copy, attributes, .. } = self;
         let mut name = format!("{sha256}-{mode:o}");
         if *mtime != FIXED_TIME {
             write!(name, "+{}", mtime - FIXED_TIME).ok();
         }
         if *copy > 0 {
             write!(name, ".{copy}").ok();
+        }
+        if !attributes.is_empty() {
+            write!(name, "@{}", attributes.digest()).ok();
         }
         name
     }
@@ -86,22 +92,31 @@ pub(super) fn render(entries: &[Entry]) -> String {
 }
 
 fn line(text: &mut String, Entry { path, kind }: &Entry) {
-    let path = escape(path);
+    let path = escape_path(path);
     match kind {
-        Kind::Folder { mode, opaque } => {
+        Kind::Folder { mode, opaque, attributes } => {
             let marks = ["trusted", "user"].iter().zip(opaque).filter(|(_, mark)| **mark);
             let marks: Vec<&str> = marks.map(|(name, _)| *name).collect();
             let marks = if marks.is_empty() { "-".to_owned() } else { marks.join("+") };
-            writeln!(text, "d {mode:o} {marks} {path}")
+            writeln!(text, "d {mode:o} {marks} {path}{}", Last(attributes))
         }
-        Kind::File(FileEntry { mode, mtime, size, sha256, copy }) => {
-            writeln!(text, "f {mode:o} {mtime} {size} {sha256} {copy} {path}")
+        Kind::File(FileEntry { mode, mtime, size, sha256, copy, attributes }) => {
+            writeln!(text, "f {mode:o} {mtime} {size} {sha256} {copy} {path}{}", Last(attributes))
         }
-        Kind::Link { target } => writeln!(text, "l {} {path}", escape(target)),
+        Kind::Link { target } => writeln!(text, "l {} {path}", escape_path(target)),
         Kind::Whiteout => writeln!(text, "w {path}"),
         Kind::Special { letter, mode, device } => writeln!(text, "{letter} {mode:o} {device} {path}"),
     }
     .ok();
+}
+
+/// The last field of a line, which is there when there are any.
+struct Last<'a>(&'a Attributes);
+
+impl std::fmt::Display for Last<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, " {}", self.0.render()) }
+    }
 }
 
 /// Reads a manifest; `None` where it is malformed.
@@ -112,19 +127,26 @@ pub(super) fn parse(text: &str) -> Option<Vec<Entry>> {
 }
 
 fn parse_line(line: &str) -> Option<Entry> {
-    let fields: Vec<&str> = line.split(' ').collect();
+    let mut fields: Vec<&str> = line.split(' ').collect();
+    let attributes = match fields[..] {
+        ["d", _, _, _, attributes] | ["f", _, _, _, _, _, _, attributes] => {
+            fields.pop();
+            Attributes::parse(attributes)?
+        }
+        _ => Attributes::default(),
+    };
     let octal = |text: &str| u32::from_str_radix(text, 8).ok();
     let (path, kind) = match fields[..] {
         ["d", mode, marks, path] => {
             let opaque = ["trusted", "user"].map(|name| marks.split('+').any(|mark| mark == name));
-            (path, Kind::Folder { mode: octal(mode)?, opaque })
+            (path, Kind::Folder { mode: octal(mode)?, opaque, attributes })
         }
         ["f", mode, mtime, size, sha256, copy, path] => {
             let (mode, sha256) = (octal(mode)?, sha256.to_owned());
             let (mtime, size, copy) = (mtime.parse().ok()?, size.parse().ok()?, copy.parse().ok()?);
-            (path, Kind::File(FileEntry { mode, mtime, size, sha256, copy }))
+            (path, Kind::File(FileEntry { mode, mtime, size, sha256, copy, attributes }))
         }
-        ["l", target, path] => (path, Kind::Link { target: unescape(target)? }),
+        ["l", target, path] => (path, Kind::Link { target: unescape_path(target)? }),
         ["w", path] => (path, Kind::Whiteout),
         [letter @ ("p" | "s" | "c" | "b"), mode, device, path] => {
             let letter = letter.chars().next()?;
@@ -132,7 +154,7 @@ fn parse_line(line: &str) -> Option<Entry> {
         }
         _ => return None,
     };
-    Some(Entry { path: unescape(path)?, kind })
+    Some(Entry { path: unescape_path(path)?, kind })
 }
 
 /// Name of the layer with this manifest.
@@ -140,12 +162,19 @@ pub(super) fn digest(text: &str) -> String {
     hex_digest(text.as_bytes())
 }
 
-/// Printable ASCII without blanks; the empty path is a dot.
-fn escape(path: &Path) -> String {
+/// The empty path is a dot.
+fn escape_path(path: &Path) -> String {
     let bytes = path.as_os_str().as_bytes();
-    if bytes.is_empty() {
-        return ".".to_owned();
-    }
+    if bytes.is_empty() { ".".to_owned() } else { escape(bytes) }
+}
+
+fn unescape_path(text: &str) -> Option<PathBuf> {
+    let bytes = if text == "." { Vec::new() } else { unescape(text)? };
+    Some(PathBuf::from(OsString::from_vec(bytes)))
+}
+
+/// Printable ASCII without blanks.
+pub(super) fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for byte in bytes {
         match byte {
@@ -157,10 +186,7 @@ fn escape(path: &Path) -> String {
     text
 }
 
-fn unescape(text: &str) -> Option<PathBuf> {
-    if text == "." {
-        return Some(PathBuf::new());
-    }
+pub(super) fn unescape(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut parts = text.split('%');
     bytes.extend_from_slice(parts.next()?.as_bytes());
@@ -169,7 +195,7 @@ fn unescape(text: &str) -> Option<PathBuf> {
         bytes.push(u8::from_str_radix(code, 16).ok()?);
         bytes.extend_from_slice(&part.as_bytes()[2..]);
     }
-    Some(PathBuf::from(OsString::from_vec(bytes)))
+    Some(bytes)
 }
 
 #[cfg(test)]
@@ -178,12 +204,21 @@ mod tests {
 
     #[test]
     fn a_manifest_says_what_was_written() {
-        let file =
-            FileEntry { mode: 0o4755, mtime: FIXED_TIME + 1, size: 7, sha256: "ab".repeat(32), copy: 2 };
+        let attributes = |pairs: &[(&[u8], &[u8])]| {
+            Attributes(pairs.iter().map(|(name, value)| (name.to_vec(), value.to_vec())).collect())
+        };
+        let file = FileEntry {
+            mode: 0o4755,
+            mtime: FIXED_TIME + 1,
+            size: 7,
+            sha256: "ab".repeat(32),
+            copy: 2,
+            attributes: attributes(&[(b"user.a b", b""), (b"user.c", b"=,% \0\xff")]),
+        };
         let odd = PathBuf::from(OsString::from_vec(b"a b\n%/\xff".to_vec()));
         let kinds = [
-            Kind::Folder { mode: 0o755, opaque: [true, true] },
-            Kind::Folder { mode: 0, opaque: [false, false] },
+            Kind::Folder { mode: 0o755, opaque: [true, true], attributes: attributes(&[(b"user.x", b"1")]) },
+            Kind::Folder { mode: 0, opaque: [false, false], attributes: attributes(&[]) },
             Kind::File(file),
             Kind::Link { target: odd.clone() },
             Kind::Link { target: PathBuf::from("%2e") },

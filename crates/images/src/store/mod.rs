@@ -12,6 +12,7 @@
 //! What must stay true: no path in the store is absolute; whatever the moment of a crash, a layer that is visible
 //! is whole; a layer whose manifest somebody holds a shared lock on is not removed.
 
+mod attributes;
 mod build;
 mod commit;
 mod content;
@@ -33,6 +34,7 @@ mod tests;
 mod usage;
 mod verify;
 
+pub(crate) use attributes::{Attributes, is_kept};
 pub use build::LayerBuild;
 pub use error::StoreError;
 pub use gc::GcReport;

@@ -25,7 +25,7 @@ pub struct LayerStore {
     pub(super) root: PathBuf,
     pub(super) owner: Option<(u32, u32)>,
     pub(super) leases: Leases,
-    shared: Shared,
+    pub(super) shared: Shared,
 }
 
 /// What [`LayerStore::begin`] found.
@@ -78,7 +78,7 @@ impl LayerStore {
         self.layer(&file.layer).ok().flatten()
     }
 
-    /// The layer with this digest, if it is there.
+    /// The layer with this digest, if it is there or in a shared store that is used in place.
     ///
     /// # Errors
     /// [`StoreError::Io`] when it cannot be locked.
@@ -86,7 +86,8 @@ impl LayerStore {
         let folder = self.layer_folder(id);
         let manifest = folder.join("manifest");
         let lease = self.leases.take(id, &manifest).map_err(at("lock", &manifest))?;
-        Ok(lease.map(|lease| Layer::leased(id.to_owned(), folder.join("fs"), lease)))
+        let here = lease.map(|lease| Layer::leased(id.to_owned(), folder.join("fs"), lease));
+        Ok(here.or_else(|| self.shared.layer_in_place(id)))
     }
 
     /// Finds the layer or takes on building it. Blocks while another builder is at it, in this process or in

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::attributes::Attributes;
 use super::manifest::FileEntry;
 
 /// The pool, as one committer uses it.
@@ -98,7 +99,8 @@ fn compare(pooled: &Path, file: &Path, entry: &FileEntry) -> io::Result<Match> {
         && there.size() == entry.size
         && there.mode() & 0o7777 == entry.mode
         && there.mtime() == entry.mtime
-        && (there.uid(), there.gid()) == (ours.uid(), ours.gid());
+        && (there.uid(), there.gid()) == (ours.uid(), ours.gid())
+        && (entry.attributes.is_empty() || Attributes::read(pooled)? == entry.attributes);
     Ok(match () {
         () if there.is_file() && (there.dev(), there.ino()) == (ours.dev(), ours.ino()) => Match::Same,
         () if is_equal => Match::Equal,

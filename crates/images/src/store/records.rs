@@ -63,9 +63,9 @@ impl LayerStore {
         Ok(records)
     }
 
-    /// Whether the store has the layer, whole; nothing is locked.
+    /// Whether the store has the layer, whole, or a shared one that is used in place; nothing is locked.
     pub fn has_layer(&self, id: &str) -> bool {
-        self.layer_folder(id).join("manifest").is_file()
+        self.layer_folder(id).join("manifest").is_file() || self.shared.layer_in_place(id).is_some()
     }
 }
 

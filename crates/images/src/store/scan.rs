@@ -5,13 +5,14 @@ use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{XattrFlags, lgetxattr, llistxattr, lremovexattr};
+use rustix::fs::{XattrFlags, lgetxattr, lremovexattr};
 use rustix::io::Errno;
 
+use super::attributes::names;
 use super::hash::with_access;
 
 /// The attributes that say that a folder hides what lower layers have in it: for root, and for ordinary users.
-pub(super) const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
+const OPAQUE: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 
 /// Something in a tree.
 #[derive(Debug)]
@@ -113,6 +114,11 @@ pub(super) fn opaque_marks(folder: &Path) -> io::Result<[bool; 2]> {
     Ok(marks)
 }
 
+/// Whether an attribute of this name is one of [`OPAQUE`].
+pub(super) fn is_opaque_mark(name: &[u8]) -> bool {
+    OPAQUE.iter().any(|mark| mark.as_bytes() == name)
+}
+
 /// Marks a folder, as it was marked in the layer that it is a copy of.
 pub(super) fn mark_opaque(folder: &Path, marks: [bool; 2]) -> io::Result<()> {
     for (_, name) in marks.iter().zip(OPAQUE).filter(|(mark, _)| **mark) {
@@ -121,26 +127,16 @@ pub(super) fn mark_opaque(folder: &Path, marks: [bool; 2]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes every extended attribute but `keep`: notes of the kernel about where a file came from, which would
-/// differ from build to build, and whatever else no layer means to have.
-pub(super) fn strip_attributes(path: &Path, keep: &[&str]) -> io::Result<()> {
-    let mut names = vec![0; 256];
-    let length = loop {
-        match llistxattr(path, &mut names) {
-            Ok(length) => break length,
-            Err(Errno::RANGE) if names.len() < 64 << 10 => names.resize(64 << 10, 0),
-            Err(Errno::NOTSUP) => return Ok(()),
-            Err(errno) => return Err(errno.into()),
-        }
-    };
-    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
-        // Labels of the system cannot be removed, and mean nothing in a sandbox.
-        if !keep.iter().any(|keep| keep.as_bytes() == name) && !name.starts_with(b"security.selinux") {
-            with_access(path, 0o200, || match lremovexattr(path, name) {
-                Ok(()) | Err(Errno::NODATA) => Ok(()),
-                Err(errno) => Err(errno.into()),
-            })?;
-        }
+/// Removes every extended attribute that is not to be kept: notes of the kernel about where a file came from, which
+/// would differ from build to build, and whatever else no layer means to have.
+pub(super) fn strip_attributes(path: &Path, keep: impl Fn(&[u8]) -> bool) -> io::Result<()> {
+    // Labels of the system cannot be removed, and mean nothing in a sandbox.
+    let stays = |name: &Vec<u8>| keep(name) || name.starts_with(b"security.selinux");
+    for name in names(path)?.into_iter().filter(|name| !stays(name)) {
+        with_access(path, 0o200, || match lremovexattr(path, &name[..]) {
+            Ok(()) | Err(Errno::NODATA) => Ok(()),
+            Err(errno) => Err(errno.into()),
+        })?;
     }
     Ok(())
 }

@@ -26,13 +26,22 @@ pub(super) struct Shared {
 impl Shared {
     /// The layer of this recipe, in the first store that has it.
     pub(super) fn find(&self, recipe: &Recipe) -> Option<Layer> {
-        self.stores.iter().find_map(|store| {
-            let file = RecipeFile::read(&store.join("recipes"), recipe.id())?;
-            let folder = store.join("layers").join(&file.layer);
-            let is_there = folder.join("manifest").is_file();
-            is_there.then(|| Layer::unmanaged(file.layer, folder.join("fs")))
-        })
+        self.stores
+            .iter()
+            .find_map(|store| layer_in(store, &RecipeFile::read(&store.join("recipes"), recipe.id())?.layer))
     }
+
+    /// The layer with this digest, where those of shared stores are used where they are.
+    pub(super) fn layer_in_place(&self, id: &str) -> Option<Layer> {
+        let stores = if self.copying { &[][..] } else { &self.stores };
+        stores.iter().find_map(|store| layer_in(store, id))
+    }
+}
+
+fn layer_in(store: &Path, id: &str) -> Option<Layer> {
+    let folder = store.join("layers").join(id);
+    let is_there = folder.join("manifest").is_file();
+    is_there.then(|| Layer::unmanaged(id.to_owned(), folder.join("fs")))
 }
 
 impl LayerBuild {
@@ -52,7 +61,7 @@ impl LayerBuild {
             let to = if path.as_os_str().is_empty() { self.files() } else { self.files().join(path) };
             finish_entry(kind, &to).map_err(at("give its mode to", &to))?;
         }
-        let copy = self.commit()?;
+        let copy = self.commit_as_made()?;
         if copy.id == layer.id { Ok(copy) } else { Err(corrupt()) }
     }
 }
@@ -75,8 +84,13 @@ fn copy_entry(kind: &Kind, from: &Path, to: &Path) -> io::Result<()> {
 fn finish_entry(kind: &Kind, to: &Path) -> io::Result<()> {
     let set_mode = |mode: u32| fs::set_permissions(to, fs::Permissions::from_mode(mode));
     match kind {
-        Kind::Folder { mode, opaque } => mark_opaque(to, *opaque).and_then(|()| set_mode(*mode)),
-        Kind::File(file) => set_mode(file.mode).and_then(|()| set_time(to, file.mtime)),
+        Kind::Folder { mode, opaque, attributes } => {
+            mark_opaque(to, *opaque).and_then(|()| attributes.write(to)).and_then(|()| set_mode(*mode))
+        }
+        Kind::File(file) => {
+            file.attributes.write(to)?;
+            set_mode(file.mode).and_then(|()| set_time(to, file.mtime))
+        }
         Kind::Special { mode, .. } => set_mode(*mode),
         Kind::Link { .. } | Kind::Whiteout => Ok(()),
     }

@@ -291,6 +291,7 @@ fn the_layer_that_was_not_used_for_longest_goes_first() {
     drop(store.find(&recipe("a")).unwrap());
     drop(store.find(&recipe("c")).unwrap());
     let report = store.collect(whole - 1, false).unwrap();
+    assert_eq!((&plan.layers, plan.recipes, plan.files), (&report.layers, report.recipes, report.files));
     assert_eq!(report.layers.len(), 1);
     assert_eq!((report.layers, report.bytes_after), (plan.layers, plan.bytes_after));
     let there = ["a", "b", "c"].map(|name| store.find(&recipe(name)).is_some());
@@ -439,10 +440,18 @@ fn layers_of_a_shared_store_are_used_in_place() {
     let found = store.find(&recipe("a")).unwrap();
     assert_eq!((&found.path, found.is_leased()), (&theirs.path, false));
     assert!(matches!(store.begin(&recipe("a")).unwrap(), Begin::Ready(layer) if layer == theirs));
-    layer(&store, "b", &[("x", "1")]);
+    layer(&store, "b", &[("x", "2")]);
     assert_eq!((count(&store, "layers"), count(&shared, "layers")), (1, 1), "new ones are built here");
     assert_eq!(store.collect(0, false).unwrap().layers.len(), 1);
     assert!(theirs.path.join("x").exists(), "a collection never touches the shared store");
+
+    let image = Image { layers: vec![theirs.clone()], ..Image::default() };
+    store.record_image("image", "repository", &image).unwrap();
+    assert_eq!(store.collect(0, false).unwrap().recipes, 0, "it leads somewhere");
+    let record = store.image_records().unwrap().remove(0);
+    assert_eq!(store.recorded_image(&record).unwrap().unwrap().layers[0].path, theirs.path);
+    let equal = layer(&store, "equal", &[("x", "1")]);
+    assert_eq!((equal.path, count(&store, "layers")), (theirs.path, 0), "what is there is not kept twice");
 }
 
 #[test]
@@ -474,4 +483,44 @@ fn a_broken_layer_of_a_shared_store_is_not_copied() {
     let error = store.begin(&recipe("a")).unwrap_err();
     assert!(matches!(&error, StoreError::Corrupt { id, .. } if *id == theirs.id), "{error}");
     assert_eq!(count(&store, "building"), 0);
+}
+
+#[test]
+fn layers_that_others_made_keep_times_and_attributes_of_users() {
+    let (folder, store) = store();
+    let make = |name: &str, note: &[u8]| {
+        let build = begin(&store, name);
+        write(&build.files(), &[("d/f", "same"), ("d/plain", "same")]);
+        for path in ["d", "d/f"] {
+            xattr::set(build.files().join(path), "user.note", note).unwrap();
+        }
+        File::options()
+            .append(true)
+            .open(build.files().join("d/f"))
+            .unwrap()
+            .set_modified(UNIX_EPOCH)
+            .unwrap();
+        build.commit_as_made().unwrap()
+    };
+    let (one, same, other) = (make("one", b"a, b=c"), make("same", b"a, b=c"), make("other", b""));
+    assert_eq!(one.id, same.id);
+    assert_ne!(inode(one.path.join("d/f")), inode(other.path.join("d/f")), "other attributes, other file");
+    assert_eq!(inode(one.path.join("d/plain")), inode(other.path.join("d/plain")));
+    assert_sound(&store);
+
+    let copies = TempDir::new().unwrap();
+    let copying = LayerStore::open(copies.path(), None).unwrap();
+    let copying = copying.with_shared(vec![folder.path().to_owned()]).copying_shared(true);
+    let Begin::Ready(copy) = copying.begin(&recipe("one")).unwrap() else { panic!("it is there") };
+    assert_eq!(copy.id, one.id);
+    let note = |path: &str| xattr::get(copy.path.join(path), "user.note").unwrap().unwrap();
+    assert_eq!((note("d"), note("d/f")), (b"a, b=c".to_vec(), b"a, b=c".to_vec()));
+    assert_eq!(fs::metadata(copy.path.join("d/f")).unwrap().mtime(), 0);
+
+    xattr::set(other.path.join("d"), "user.note", b"changed").unwrap();
+    let faults = store.verify(false).unwrap().faults;
+    assert_eq!(
+        (faults.len(), &faults[0].path, &faults[0].kind),
+        (1, &PathBuf::from("d"), &FaultKind::Changed)
+    );
 }

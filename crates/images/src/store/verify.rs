@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::content::{Hashes, entries};
 use super::error::at;
 use super::lease::{exclusive, shared};
-use super::manifest::{self, Entry, Kind};
+use super::manifest::{self, Entry, FileEntry, Kind};
 use super::pool;
 use super::remove::{ignore_missing, remove_tree};
 use super::scan::Tree;
@@ -171,7 +171,8 @@ fn by_path(tree: &Tree, hashes: &mut Hashes) -> BTreeMap<PathBuf, Result<Kind, S
 fn is_same(a: &Kind, b: &Kind) -> bool {
     match (a, b) {
         (Kind::File(a), Kind::File(b)) => {
-            (a.mode, a.mtime, a.size, &a.sha256) == (b.mode, b.mtime, b.size, &b.sha256)
+            let what = |file: &FileEntry| (file.mode, file.mtime, file.size);
+            what(a) == what(b) && a.sha256 == b.sha256 && a.attributes == b.attributes
         }
         _ => a == b,
     }

@@ -228,6 +228,34 @@ async fn what_was_built_here_survives_the_way() {
 }
 
 #[tokio::test]
+async fn attributes_of_users_survive_the_way() {
+    let place = Place::new();
+    let recipe = Recipe::new("test", &"noted").unwrap();
+    let Begin::Build(build) = place.store.begin(&recipe).unwrap() else { panic!("a new layer") };
+    fs::create_dir(build.files().join("d")).unwrap();
+    fs::write(build.files().join("d/f"), "content").unwrap();
+    // Lengths of records with two and three digits, and what a line must not end at.
+    let notes = [("d", vec![b'x'; 74]), ("d/f", b"a\nb=\xff".to_vec()), ("d", vec![b'x'; 73])];
+    for (number, (path, note)) in notes.iter().enumerate() {
+        xattr::set(build.files().join(path), format!("user.n{number}"), note).unwrap();
+    }
+    let layer = build.commit_as_made().unwrap();
+    let image = NamedImage::built(
+        "built".parse().unwrap(),
+        &Image { layers: vec![layer.clone()], ..Image::default() },
+    );
+    let path = place.folder.path().join("archive");
+    pack(&place, &image, ArchiveForm::OciArchive, Compression::None, &path);
+    let elsewhere = Place::new();
+    let back = take_in(&elsewhere, &path, None).await.unwrap().remove(0);
+    for (number, (path, note)) in notes.iter().enumerate() {
+        let found = xattr::get(back.layers[0].path.join(path), format!("user.n{number}")).unwrap();
+        assert_eq!(found.as_ref(), Some(note), "{path}");
+    }
+    assert_eq!(back.layers[0].id, layer.id);
+}
+
+#[tokio::test]
 async fn a_file_that_looks_like_a_marker_is_not_packed() {
     let place = Place::new();
     let recipe = Recipe::new("test", &"marker").unwrap();

@@ -1,24 +1,30 @@
 //! A real registry on the loopback address, and images that another tool makes and reads.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::support::trees::{has, merged, run, tree};
 use crate::support::{Place, quick};
 use serde_json::json;
 use swegym_images::oci::{
-    Compression, Credentials, Digest, ExportOptions, NamedImage, OciError, Reference, Registries,
-    RegistryConfig, export, push,
+    Compression, Credentials, Digest, ExportOptions, Mirror, NamedImage, OciError, Platform, PullOptions,
+    Reference, Registries, RegistryConfig, export, pull, push,
 };
 
 /// The names that distributions give the program.
 const PROGRAMS: [&str; 2] = ["docker-registry", "registry"];
 /// `me:secret`, for the registry's file of users: bcrypt is all that it reads.
 const USER: &str = "me:$2y$05$TyLMo1RJwIwb.t0/eNWRQeCJBCBviQ8Ft1crrAsDsK1aMJGjKV3SG\n";
+
+const NOISE_BYTES: usize = 300_000;
+/// What [`Line`] lets through on one connection.
+const CUT_BYTES: u64 = 200_000;
 
 /// A registry that ends with the test.
 struct Server {
@@ -73,6 +79,16 @@ impl Drop for Server {
     }
 }
 
+/// What no compression makes smaller.
+fn noise() -> Vec<u8> {
+    let mut state = 1_u64;
+    let next = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_be_bytes()[0]
+    };
+    (0..NOISE_BYTES).map(next).collect()
+}
+
 /// An image that another tool makes in three steps, each a layer: files come, change and go.
 fn make(layout: &Path, scratch: &Path) {
     let bundle = scratch.join("bundle");
@@ -93,6 +109,8 @@ fn make(layout: &Path, scratch: &Path) {
         write(&format!("bin/tool-{number}"), &vec![number; 5000], 0o755);
     }
     write("etc/conf", b"one", 0o640);
+    xattr::set(root.join("etc/conf"), "user.made", b"by another tool").unwrap();
+    write("noise", &noise(), 0o644);
     write("gone/with/everything", b"x", 0o644);
     write("replaced/file", b"x", 0o444);
     fs::hard_link(root.join("etc/conf"), root.join("etc/conf.same")).unwrap();
@@ -122,7 +140,11 @@ async fn images_of_another_tool_are_pulled_as_it_sees_them() {
     run("umoci", &["unpack", "--rootless", "--image", &source, theirs.to_str().unwrap()]);
     let expected = tree(&theirs.join("rootfs"));
     assert!(expected.contains_key("gone/again") && !expected.contains_key("gone/with"));
-    for (tag, options) in [("gzip", &["--format", "oci"][..]), ("docker", &["--format", "v2s2"])] {
+    assert!(expected["etc/conf"].contains("user.made"));
+    let zstd = &["--format", "oci", "--dest-compress-format", "zstd"];
+    for (tag, options) in
+        [("gzip", &["--format", "oci"][..]), ("docker", &["--format", "v2s2"]), ("zstd", zstd)]
+    {
         let target = format!("docker://{}/made:{tag}", server.address);
         let copy = ["copy", "--dest-tls-verify=false", &format!("oci:{source}"), &target];
         run("skopeo", &[&copy[..], options].concat());
@@ -138,6 +160,146 @@ async fn images_of_another_tool_are_pulled_as_it_sees_them() {
         let pinned = place.pull(&server.name(&format!("made@{digest}")), quick()).await.unwrap();
         assert_eq!(pinned.layers, image.layers);
     }
+}
+
+/// A bad line to a registry: the first connection is told to come again later, each is cut after [`CUT_BYTES`].
+struct Line {
+    address: String,
+    asked: Arc<Mutex<Vec<u8>>>,
+}
+
+impl Line {
+    fn to(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (to, asked) = (server.address.clone(), Arc::default());
+        let line = Self { address, asked: Arc::clone(&asked) };
+        std::thread::spawn(move || {
+            for (number, client) in listener.incoming().flatten().enumerate() {
+                let (to, asked) = (to.clone(), Arc::clone(&asked));
+                std::thread::spawn(
+                    move || if number == 0 { come_later(client) } else { pass(&client, &to, &asked) },
+                );
+            }
+        });
+        line
+    }
+
+    fn asked(&self) -> String {
+        String::from_utf8_lossy(&self.asked.lock().unwrap()).to_lowercase()
+    }
+}
+
+fn come_later(mut client: TcpStream) {
+    let _ = client.read(&mut [0; 4096]);
+    let head =
+        "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    let _ = client.write_all(head.as_bytes());
+}
+
+fn pass(client: &TcpStream, to: &str, asked: &Mutex<Vec<u8>>) {
+    let server = TcpStream::connect(to).unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut chunk = [0; 4096];
+            while let Ok(length @ 1..) = (&*client).read(&mut chunk) {
+                asked.lock().unwrap().extend_from_slice(&chunk[..length]);
+                if (&server).write_all(&chunk[..length]).is_err() {
+                    break;
+                }
+            }
+        });
+        let _ = io::copy(&mut (&server).take(CUT_BYTES), &mut &*client);
+        for end in [client, &server] {
+            let _ = end.shutdown(Shutdown::Both);
+        }
+    });
+}
+
+/// Makes an image and gives it to the registry by another tool; returns its name in the layout too.
+fn given(server: &Server, scratch: &Path, target: &str) -> Option<String> {
+    if !has("umoci") || !has("skopeo") {
+        return None;
+    }
+    let layout = scratch.join("layout");
+    make(&layout, scratch);
+    copy_to(server, &format!("{}:made", layout.display()), target);
+    Some(layout.display().to_string())
+}
+
+fn copy_to(server: &Server, source: &str, target: &str) {
+    let target = format!("docker://{}/{target}", server.address);
+    run("skopeo", &["copy", "--dest-tls-verify=false", &format!("oci:{source}"), &target]);
+}
+
+#[tokio::test]
+async fn a_cut_line_and_a_busy_registry_cost_time_and_no_more() {
+    let Some(server) = Server::start(false) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(_layout) = given(&server, scratch.path(), "made:1") else { return };
+    let line = Line::to(&server);
+    let (place, whole) = (Place::new(), Place::new());
+    let image = place.pull(&format!("{}/made:1", line.address).parse().unwrap(), quick()).await.unwrap();
+    assert_eq!(merged(&image), merged(&whole.pull(&server.name("made:1"), quick()).await.unwrap()));
+    assert!(line.asked().contains("\r\nrange: bytes="), "it went on where it was cut: {}", line.asked());
+    assert_eq!((place.blobs("partial"), place.blobs("locks")), (0, whole.blobs("locks")));
+}
+
+#[tokio::test]
+async fn a_mirror_stands_in_for_a_registry_that_is_not_there() {
+    let Some(server) = Server::start(false) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let Some(_layout) = given(&server, scratch.path(), "library/made:1") else { return };
+    let base = format!("http://{}", server.address);
+    let mirrors = vec![Mirror { registry: "docker.io".to_owned(), base }];
+    let place = Place::new();
+    let image = place.pull(&"made:1".parse().unwrap(), RegistryConfig { mirrors, ..quick() }).await.unwrap();
+    assert_eq!(image.reference.to_string(), "docker.io/library/made:1");
+    assert_eq!(
+        merged(&image)["gone/again"],
+        merged(&place.pull(&server.name("library/made:1"), quick()).await.unwrap())["gone/again"]
+    );
+}
+
+#[tokio::test]
+async fn the_platform_is_chosen_from_a_list_that_another_tool_made() {
+    let Some(server) = Server::start(false) else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    if !has("buildah") {
+        return;
+    }
+    let Some(layout) = given(&server, scratch.path(), "made:amd64") else { return };
+    run(
+        "umoci",
+        &["config", "--image", &format!("{layout}:made"), "--tag", "arm64", "--architecture", "arm64"],
+    );
+    copy_to(&server, &format!("{layout}:arm64"), "made:arm64");
+    let at = |name: &str| scratch.path().join(name).display().to_string();
+    let storage = ["--root", &at("root"), "--runroot", &at("run"), "--storage-driver", "vfs", "manifest"];
+    let buildah = |arguments: &[&str]| run("buildah", &[&storage[..], arguments].concat());
+    let list = format!("docker://{}/made:list", server.address);
+    buildah(&["create", "list"]);
+    for architecture in ["amd64", "arm64"] {
+        let one = format!("docker://{}/made:{architecture}", server.address);
+        buildah(&["add", "--tls-verify=false", "list", &one]);
+    }
+    buildah(&["push", "--tls-verify=false", "--all", "list", &list]);
+    let place = Place::new();
+    for architecture in ["amd64", "arm64"] {
+        let platform: Platform = format!("linux/{architecture}").parse().unwrap();
+        let options = PullOptions { platform, ..PullOptions::default() };
+        let registries = Registries::new(quick()).unwrap();
+        let pulled =
+            async |tag: &str| pull(&registries, &server.name(tag), place.destination(), &options).await;
+        let (chosen, named) =
+            (pulled("made:list").await.unwrap(), pulled(&format!("made:{architecture}")).await.unwrap());
+        assert_eq!((chosen.manifest, &chosen.platform.architecture[..]), (named.manifest, architecture));
+    }
+    let options = PullOptions { platform: "linux/s390x".parse().unwrap(), ..PullOptions::default() };
+    let none =
+        pull(&Registries::new(quick()).unwrap(), &server.name("made:list"), place.destination(), &options)
+            .await;
+    assert!(matches!(none, Err(OciError::NoPlatform { .. })), "{none:?}");
 }
 
 /// Pulls an image that a tool made, for tests of the way back.

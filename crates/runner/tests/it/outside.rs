@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use swegym_agent::{OutsideAgent, ScaffoldConfig};
-use swegym_core::{ExitStatus, Problem, RolloutStatus};
+use swegym_core::{Connection, ConnectionCounts, ExitStatus, Problem, RolloutStatus};
 use swegym_model::gateway::{EndpointConfig, Gateway, GatewayConfig, Listener};
 use swegym_model::{NoopPolicy, Policy, Secret};
 use swegym_runner::{PolicyFactory, ScaffoldSolver, Workshop};
@@ -154,6 +154,21 @@ touch /opt/agent/bin/new 2> /dev/null && echo wrote
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_an_agent_asked_of_the_network_is_kept() {
+    let Some(place) = Place::new(ScriptedServer::start_with(|_| fix()).await).await else { return };
+    let script = format!("call GET http://Files.example/secret > /dev/null\n{SOLVE}");
+    let ran =
+        place.toy.run("asked", place.workshop(&script, ScaffoldConfig::default()), &place.toy.plan(1)).await;
+    assert!(ran.record(1).resolved(), "{}", place.said());
+    let counts = ConnectionCounts { allowed: 0, refused: 1, service: 1 };
+    assert_eq!(ran.record(1).connections, Some(counts));
+    let kept = ran.view.connections(&key(1)).unwrap().unwrap();
+    let asked: Vec<_> =
+        kept.latest.into_iter().map(|Connection { host, port, allowed, .. }| (host, port, allowed)).collect();
+    assert_eq!(asked, [("files.example".to_owned(), 80, false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn limits_end_an_outside_agent() {
     let Some(place) = Place::new(ScriptedServer::start_with(|_| fix()).await).await else { return };
     let config = ScaffoldConfig { max_steps: 2, ..ScaffoldConfig::default() };
@@ -181,6 +196,10 @@ async fn a_model_that_fails_is_not_the_agents_fault() {
     assert_eq!((record.status, record.failed_attempts), (RolloutStatus::Failed, ATTEMPTS - 1));
     let failure = record.failure.unwrap();
     assert!(failure.kind == "model_connection" && failure.message.contains("503"), "{failure}");
+    let rollout = ran.view.rollout_dir(&key(1));
+    for kept in ["attempts/0/connections.json", "connections.json"] {
+        assert!(rollout.join(kept).is_file(), "{kept}: what each attempt asked of the network is kept");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

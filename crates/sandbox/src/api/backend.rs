@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use async_trait::async_trait;
+use swegym_core::Connections;
 
 use crate::{
-    Captured, Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError,
-    SandboxSpec, Session, SessionSpec, SideChannel, TreeLimits, Usage,
+    Captured, Change, ExecOutput, ExecRequest, FileEntry, FileStat, Limits, SandboxError, SandboxSpec,
+    Session, SessionSpec, SideChannel, TreeLimits, Usage,
 };
 
 /// Makes sandboxes.
@@ -146,10 +147,10 @@ pub trait Sandbox: Send + Sync {
         Err(SandboxError::Unsupported { action: "checkpoint the sandbox" })
     }
 
-    /// The latest connections that the sandbox asked for through its [`Allowlist`](crate::Allowlist), oldest first;
-    /// at most 1,000.
-    fn connections(&self) -> Vec<Connection> {
-        Vec::new()
+    /// What the sandbox asked for through its [`Allowlist`](crate::Allowlist) so far, if it has one. At most 1,000
+    /// connections are listed.
+    fn connections(&self) -> Option<Connections> {
+        None
     }
 
     /// Where the service of its [`Allowlist`](crate::Allowlist) is reached from inside, if there is one.

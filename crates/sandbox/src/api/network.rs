@@ -1,7 +1,6 @@
-//! What a sandbox can reach, and what it reached.
+//! What a sandbox can reach.
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
 
 /// What a sandbox can reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,21 +26,4 @@ pub struct Allowlist {
     /// A server of the owner's that commands reach at [`Sandbox::service`](crate::Sandbox::service), without a proxy:
     /// the one place outside that they need not name. It must not trust them.
     pub service: Option<SocketAddr>,
-}
-
-/// A connection that a sandbox with an [`Allowlist`] asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// Name or address, in lower case.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Whether it was allowed; it may have failed nevertheless.
-    pub allowed: bool,
-    /// Bytes sent so far.
-    pub bytes_up: u64,
-    /// Bytes received so far.
-    pub bytes_down: u64,
-    /// When it was asked for.
-    pub at: SystemTime,
 }

@@ -141,6 +141,19 @@ mod tests {
     }
 
     #[test]
+    fn a_static_program_needs_nothing_else() {
+        let busybox = Path::new("/bin/busybox");
+        if !matches!(busybox.exists().then(|| interpreter(busybox)), Some(Ok(None))) {
+            println!("skipped: there is no statically linked program here");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let kit = Kit::make(folder.path().join("kit"), busybox, &["true".to_owned()]).unwrap();
+        assert_eq!(kit.command, ["/.swegym/guest", "true"]);
+        assert!(!kit.folder.join(LIBRARIES).exists());
+    }
+
+    #[test]
     fn only_programs_are_taken() {
         let text = tempfile::NamedTempFile::new().unwrap();
         fs::write(text.path(), "#!/bin/sh\n".repeat(20)).unwrap();

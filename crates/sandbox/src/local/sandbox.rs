@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use swegym_core::Connections;
 use swegym_images::ImageConfig;
 
 use super::cgroup::UsageFiles;
@@ -20,8 +21,8 @@ use super::proxy::{Policy, Proxy};
 use super::session::{self, Progress};
 use super::trees;
 use crate::{
-    Captured, Change, Connection, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError,
-    Session, SessionSpec, SideChannel, TreeLimits, Usage,
+    Captured, Change, ExecOutput, ExecRequest, FileEntry, FileStat, Sandbox, SandboxError, Session,
+    SessionSpec, SideChannel, TreeLimits, Usage,
 };
 
 /// How long a sandbox may take to answer about a file: the process that does can be stopped from inside.
@@ -216,8 +217,8 @@ impl Sandbox for GuestSandbox {
         }
     }
 
-    fn connections(&self) -> Vec<Connection> {
-        self.proxy.as_ref().map(Proxy::connections).unwrap_or_default()
+    fn connections(&self) -> Option<Connections> {
+        self.proxy.as_ref().map(Proxy::connections)
     }
 
     fn service(&self) -> Option<SocketAddr> {

@@ -13,13 +13,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
+use crate::bare;
+
 /// Where the copy of the tests is told of the service.
 pub(crate) const SOCKET: &str = "SWEGYM_TEST_DOCKER";
 /// An image with a shell and the usual tools.
 pub(crate) const FULL: &str = "localhost/swegym-test-full:1";
 /// The same with settings.
 pub(crate) const SETTINGS: &str = "localhost/swegym-test-settings:1";
-/// An image with nothing but, where there is one, a static busybox.
+/// An image with nothing but what `bare` puts into it.
 pub(crate) const EMPTY: &str = "localhost/swegym-test-empty:1";
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -198,13 +200,6 @@ fn find(program: &str) -> Option<PathBuf> {
     folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
-/// A busybox that needs no libraries.
-pub(crate) fn static_busybox() -> Option<PathBuf> {
-    let busybox = find("busybox")?;
-    let libraries = Command::new("ldd").arg(&busybox).output().ok()?;
-    (!libraries.status.success()).then_some(busybox)
-}
-
 fn make_images(folder: &Path) {
     let full = folder.join("full");
     for name in FOLDERS {
@@ -225,9 +220,7 @@ fn make_images(folder: &Path) {
     }
     let empty = folder.join("empty");
     fs::create_dir(&empty).unwrap();
-    if let Some(busybox) = static_busybox() {
-        fs::copy(busybox, empty.join("busybox")).unwrap();
-    }
+    bare::fill(&empty);
     for name in ["full", "empty"] {
         let archive = folder.join(format!("{name}.tar"));
         let packed = Command::new("tar")

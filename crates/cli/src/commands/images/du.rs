@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use swegym_images::oci::NamedImages;
 use swegym_images::{ImageConfig, ImageRecord, LayerStore, StoreUsage};
 
 use super::columns::{bytes, render};
@@ -9,6 +10,7 @@ use super::host_bytes::host_bytes;
 use crate::args::{DuArgs, Format};
 use crate::exit::Exit;
 use crate::printer::Printer;
+use crate::settings;
 
 /// What an image, or all images of a repository, take.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -42,10 +44,16 @@ struct Total {
 pub(super) fn run(args: &DuArgs, store: &LayerStore, printer: &Printer) -> anyhow::Result<Exit> {
     let usage = store.usage()?;
     let records = store.image_records()?;
-    let images = lines(records.iter().map(|record| (record.name.clone(), share(record, &usage))).collect());
+    let named = NamedImages::open(settings::cache_folder()?.join("store"))?.list()?;
+    let named = named.iter().map(|image| {
+        let share = share(image.layers.iter().map(|layer| &layer.id), &usage);
+        (image.reference.to_string(), share)
+    });
+    let built = records.iter().map(|record| (record.name.clone(), share(&record.layers, &usage)));
+    let images = lines(built.chain(named).collect());
     let mut repositories: BTreeMap<String, Share> = BTreeMap::new();
     for record in &records {
-        let Share { apparent, inodes } = share(record, &usage);
+        let Share { apparent, inodes } = share(&record.layers, &usage);
         let whole = repositories.entry(record.repository.clone()).or_default();
         whole.apparent += apparent;
         whole.inodes.extend(inodes);
@@ -78,9 +86,9 @@ fn host_of(records: &[ImageRecord]) -> u64 {
 }
 
 /// Layers that were collected take nothing.
-fn share(record: &ImageRecord, usage: &StoreUsage) -> Share {
+fn share<'a>(layers: impl IntoIterator<Item = &'a String>, usage: &StoreUsage) -> Share {
     let mut share = Share::default();
-    for layer in record.layers.iter().filter_map(|id| usage.layer(id)) {
+    for layer in layers.into_iter().filter_map(|id| usage.layer(id)) {
         share.apparent += layer.apparent_bytes;
         share.inodes.extend(&layer.inodes);
     }
@@ -112,7 +120,7 @@ fn print_text(printer: &Printer, repositories: &[Line], images: &[Line], total: 
         printer.data(&format!("{}\n", render(&rows)));
     }
     printer.data(&format!(
-        "on disk {}; one image per instance would take {}, {:.1} times as much",
+        "on disk {}; images that share nothing would take {}, {:.1} times as much",
         bytes(disk),
         bytes(apparent),
         ratio(disk, apparent)

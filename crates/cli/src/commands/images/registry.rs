@@ -11,6 +11,7 @@ use swegym_images::oci::{
 
 use swegym_images::{Image, LayerStore};
 
+use crate::engine::open_store;
 use crate::printer::Printer;
 use crate::settings;
 
@@ -97,7 +98,7 @@ impl Shelf {
     pub(crate) fn open() -> anyhow::Result<Self> {
         let cache = settings::cache_folder()?;
         let folder = cache.join("store");
-        let store = LayerStore::open(&folder, swegym_sandbox::layer_owner())?;
+        let store = open_store(&cache)?;
         Ok(Self { store, cache: BlobCache::open(cache.join("blobs"))?, named: NamedImages::open(folder)? })
     }
 

@@ -1,7 +1,10 @@
 //! `swegym runs show`: the rollouts of a run, or what happened in one.
 
 use anyhow::Context;
-use swegym_core::{ExitStatus, InstanceId, Message, Role, RolloutKey, RolloutRecord, Step, Trajectory};
+use swegym_core::{
+    Connection, Connections, ExitStatus, InstanceId, Message, Role, RolloutKey, RolloutRecord, Step,
+    Trajectory,
+};
 use swegym_data::RunView;
 
 use crate::args::{Format, RunsShowArgs};
@@ -73,6 +76,9 @@ fn trajectory(run: &RunView, key: &RolloutKey, format: Format, printer: &Printer
         let step = steps.next_if(|step| step.message_index == index);
         show_message(&trajectory, message, step, printer);
     }
+    if let Some(connections) = run.connections(key)? {
+        show_connections(&connections, printer);
+    }
     show_end(&record, trajectory.exit_status, printer);
     if let Some(patch) = run.patch(key)?.filter(|patch| !patch.is_empty()) {
         printer.data(&format!("\n=== patch\n{}", plain(&patch.to_text_lossy())));
@@ -102,6 +108,26 @@ fn show_message(trajectory: &Trajectory, message: &Message, step: Option<&Step>,
     }
     for call in &message.tool_calls {
         printer.data(&format!("--> {} {}", plain(&call.function.name), plain(&call.function.arguments)));
+    }
+}
+
+fn show_connections(connections: &Connections, printer: &Printer) {
+    let counts = connections.counts;
+    let all = counts.allowed + counts.refused;
+    let listed = connections.latest.len() as u64;
+    let latest = if listed < all { format!(", the latest {listed} below") } else { String::new() };
+    printer.data(&format!(
+        "\n=== network: {} connections allowed, {} refused{latest}",
+        counts.allowed, counts.refused
+    ));
+    for connection in &connections.latest {
+        let Connection { at, host, port, allowed, bytes_up, bytes_down } = connection;
+        let place = plain(&format!("{host}:{port}"));
+        let verdict = match allowed {
+            true => format!("allowed, {bytes_up} bytes up, {bytes_down} down"),
+            false => "refused".to_owned(),
+        };
+        printer.data(&format!("{at:.3} {place}: {verdict}"));
     }
 }
 

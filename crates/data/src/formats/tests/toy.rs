@@ -132,7 +132,7 @@ fn write(run: &RunDir, rollout: &Imported) {
     let files = RolloutFiles {
         trajectory: Some(&rollout.trajectory),
         patch: rollout.patch.as_ref(),
-        eval: Vec::new(),
+        ..RolloutFiles::default()
     };
     run.commit(&rollout.record(), &files).unwrap();
 }

@@ -3,22 +3,24 @@
 //! The specification of layers leaves them open and tools that unpack into a merged tree accept them, so some
 //! builders write them. Overlay layers cannot share a file, so such a link becomes a copy.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
+use xattr::FileExt;
 
 use super::super::error::UnpackError;
 use super::super::tree::{self, Tree};
 use super::super::untar::{Entry, show};
 use super::names::{Name, split};
 use super::{Unpacker, io_failed};
+use crate::store::is_kept;
 
 impl Unpacker<'_> {
     pub(super) fn copy_from_below(
@@ -39,6 +41,7 @@ impl Unpacker<'_> {
         copy.mode = about.mode();
         copy.mtime = (about.mtime(), u32::try_from(about.mtime_nsec()).unwrap_or_default());
         copy.size = about.size();
+        copy.attributes = attributes(&source).map_err(io_failed("read", target.path()))?;
         let parent = self.clear(name, last)?;
         self.file(&parent, last, &copy, |out| io::copy(&mut source, out).map(drop))
     }
@@ -61,6 +64,19 @@ impl Unpacker<'_> {
         }
         None
     }
+}
+
+/// Those that layers keep.
+fn attributes(file: &File) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let names = match file.list_xattr() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => return Ok(Vec::new()),
+        names => names?.filter(|name| is_kept(name.as_bytes())),
+    };
+    let pair = |name: OsString| {
+        let value = file.get_xattr(&name)?.unwrap_or_default();
+        Ok((name.into_vec(), value))
+    };
+    names.map(pair).collect()
 }
 
 /// Whether a layer keeps what lies at `path` in layers below from being seen.

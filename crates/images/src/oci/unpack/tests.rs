@@ -53,8 +53,8 @@ impl Archive {
     /// Extended attributes for the next entry.
     fn attribute(mut self, name: &str, value: &str) -> Self {
         let rest = format!(" SCHILY.xattr.{name}={value}\n");
-        let record = format!("{}{rest}", rest.len() + 2);
-        assert!(record.len() < 100);
+        let digits = (1..6).find(|digits| (rest.len() + digits).to_string().len() == *digits).unwrap();
+        let record = format!("{}{rest}", rest.len() + digits);
         self.push(EntryType::XHeader, b"pax", "", record.as_bytes(), 0o644);
         self
     }
@@ -195,13 +195,36 @@ fn what_is_dangerous_is_left_out() {
         .file("noted", "");
     let (folder, left_out) = bad.unpack().unwrap();
     let tree = folder.path().join("fs");
-    assert_eq!(left_out, LeftOut { devices: 2, set_id_bits: 2, attributes: 4 });
+    assert_eq!(left_out, LeftOut { devices: 2, set_id_bits: 2, attributes: 3 });
     assert!(!tree.join("null").exists() && !tree.join("disk").exists());
     let mode = |name: &str| fs::symlink_metadata(tree.join(name)).unwrap().mode() & 0o7777;
     assert_eq!((mode("su"), mode("shared")), (0o755, 0o1777));
     assert!(!is_opaque(&tree.join("opaque")) && !is_opaque(&tree.join("trusted")));
     assert_eq!(xattr::get(tree.join("ping"), "security.capability").unwrap(), None);
-    assert_eq!(xattr::get(tree.join("noted"), "user.note").unwrap(), None);
+}
+
+#[test]
+fn attributes_of_users_are_kept_as_far_as_there_is_room() {
+    let upper = archive()
+        .attribute("user.note", "of a folder")
+        .folder("d")
+        .attribute("user.big", &"x".repeat(3000))
+        .file("d/big", "")
+        .attribute("user.note", "of a closed file");
+    let mut upper = upper;
+    upper.push(EntryType::Regular, b"d/closed", "", b"", 0o400);
+    let lower = archive().attribute("user.note", "from below").file("f", "").tree();
+    let (folder, left_out) =
+        upper.hard_link("copy", "f").unpack_upon(&[lower.1], &UnpackLimits::default()).unwrap();
+    let tree = folder.path().join("fs");
+    let note = |name: &str| {
+        xattr::get(tree.join(name), "user.note").unwrap().map(|value| String::from_utf8(value).unwrap())
+    };
+    assert_eq!(note("d").as_deref(), Some("of a folder"));
+    assert_eq!(note("d/closed").as_deref(), Some("of a closed file"));
+    assert_eq!(note("copy").as_deref(), Some("from below"));
+    assert_eq!(xattr::get(tree.join("d/big"), "user.big").unwrap(), None);
+    assert_eq!(left_out, LeftOut { attributes: 1, ..LeftOut::default() });
 }
 
 #[test]

@@ -61,16 +61,30 @@ fn forget(found: &mut Tree, folder: &str) {
 fn describe(path: &Path, about: &fs::Metadata) -> String {
     let kind = about.file_type();
     let mode = about.mode() & 0o1777;
+    let notes = if kind.is_symlink() { String::new() } else { notes(path) };
     if kind.is_symlink() {
         return format!("link {}", fs::read_link(path).unwrap().display());
     }
     if kind.is_dir() {
-        return format!("folder {:o}", mode | 0o700);
+        return format!("folder {:o}{notes}", mode | 0o700);
     }
     if kind.is_file() {
-        return format!("file {:o} {} {}", mode | 0o400, about.mtime(), Digest::of(&fs::read(path).unwrap()));
+        let content = Digest::of(&fs::read(path).unwrap());
+        return format!("file {:o} {} {content}{notes}", mode | 0o400, about.mtime());
     }
     format!("other {:o}", mode | 0o400)
+}
+
+/// Attributes that our rules keep.
+fn notes(path: &Path) -> String {
+    let names = xattr::list(path).unwrap().filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("user.") && !name.starts_with("user.overlay.")
+    });
+    let mut notes: Vec<String> =
+        names.map(|name| format!(" {}={:?}", name.display(), xattr::get(path, &name).unwrap())).collect();
+    notes.sort();
+    notes.concat()
 }
 
 /// Whether a program is there; says that something is skipped where not.

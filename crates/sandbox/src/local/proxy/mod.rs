@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 pub(crate) use policy::Policy;
 
 use self::log::Log;
-use crate::Connection;
+use swegym_core::Connections;
 
 /// Variables that name a proxy, of the programs that know them in one case only, too.
 const PROXY_VARIABLES: [&str; 4] = ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"];
@@ -67,7 +67,7 @@ impl Proxy {
         proxies.into_iter().chain(others).collect()
     }
 
-    pub(crate) fn connections(&self) -> Vec<Connection> {
+    pub(crate) fn connections(&self) -> Connections {
         self.log.connections()
     }
 }

@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::log::Entry;
+use super::log::Traffic;
 
 /// Without a byte in either direction a connection is closed after this.
 pub(super) const IDLE: Duration = Duration::from_secs(120);
@@ -22,7 +22,7 @@ pub(super) async fn relay(
     client: &mut TcpStream,
     remote: &mut TcpStream,
     up_bytes: u64,
-    entry: &Entry,
+    traffic: &Traffic,
     idle: Duration,
 ) {
     let (mut from_client, mut to_client) = client.split();
@@ -30,12 +30,12 @@ pub(super) async fn relay(
     let clock = Clock { begin: Instant::now(), idle, last: AtomicU64::new(0) };
     let up = async {
         let mut limited = (&mut from_client).take(up_bytes);
-        pass(&mut limited, &mut to_remote, &entry.bytes_up, &clock).await?;
+        pass(&mut limited, &mut to_remote, &traffic.up, &clock).await?;
         // A client that has sent all it may is not gone: some servers drop the answer to one that is.
         if limited.limit() > 0 { to_remote.shutdown().await } else { Ok(()) }
     };
     let down = async {
-        pass(&mut from_remote, &mut to_client, &entry.bytes_down, &clock).await?;
+        pass(&mut from_remote, &mut to_client, &traffic.down, &clock).await?;
         to_client.shutdown().await
     };
     let _ = tokio::try_join!(up, down);

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::head::{Host, Refusal, Request, Target};
-use super::log::Log;
+use super::log::{Log, Traffic};
 use super::policy::Policy;
 use super::relay::{IDLE, SERVICE_IDLE, relay};
 
@@ -91,8 +91,8 @@ async fn handle(mut client: TcpStream, policy: &Policy, log: &Log) -> io::Result
         }
     };
     timeout(PATIENCE, remote.write_all(&first)).await??;
-    entry.bytes_up.fetch_add(first.len() as u64, Ordering::Relaxed);
-    relay(&mut client, &mut remote, up_bytes, &entry, IDLE).await;
+    entry.traffic.up.fetch_add(first.len() as u64, Ordering::Relaxed);
+    relay(&mut client, &mut remote, up_bytes, &entry.traffic, IDLE).await;
     Ok(())
 }
 
@@ -104,7 +104,7 @@ fn is_for_service(head: &[u8]) -> bool {
 /// Passes a connection on as it is: the service is the only one that reads it.
 async fn serve_from(service: SocketAddr, mut client: TcpStream, first: Vec<u8>, log: &Log) -> io::Result<()> {
     let target = Target { host: Host::Address(service.ip()), port: service.port() };
-    let entry = log.add(&target, true);
+    log.add_service();
     let mut remote = match connect(&[service]).await {
         Ok(remote) => remote,
         Err(error) => {
@@ -113,8 +113,7 @@ async fn serve_from(service: SocketAddr, mut client: TcpStream, first: Vec<u8>, 
         }
     };
     timeout(PATIENCE, remote.write_all(&first)).await??;
-    entry.bytes_up.fetch_add(first.len() as u64, Ordering::Relaxed);
-    relay(&mut client, &mut remote, u64::MAX, &entry, SERVICE_IDLE).await;
+    relay(&mut client, &mut remote, u64::MAX, &Traffic::default(), SERVICE_IDLE).await;
     Ok(())
 }
 
