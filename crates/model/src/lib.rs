@@ -6,6 +6,7 @@ mod budget;
 mod config;
 mod dialogue;
 mod embeddings;
+mod endpoint;
 pub mod gateway;
 mod gold;
 mod noop;
