@@ -6,6 +6,7 @@
 mod chat;
 pub mod diff;
 mod event;
+mod failed_call;
 mod failure;
 pub mod fncall;
 mod ids;
@@ -21,12 +22,13 @@ pub use chat::{
     ChatRequest, Completion, CompletionTokens, Message, Role, ToolCall, ToolCallFunction, ToolSpec, Usage,
 };
 pub use event::{Event, EventKind, RunCounts};
+pub use failed_call::{CallFailureKind, FailedCall, PartialAnswer};
 pub use failure::{Boundary, Failure, FailureClass};
 pub use ids::{CommitId, IdError, InstanceId, RepoName, RolloutKey};
 pub use instance::{Environment, Grading, Instance, Problem, RowError, TestCommand};
 pub use patch::Patch;
 pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
-pub use recorder::{Addition, Answer, Call, Recorder, SentMessage, sent_prompt};
+pub use recorder::{Addition, Answer, Call, CallFailure, Recorder, SentMessage, sent_prompt};
 pub use trajectory::{ExitStatus, Step, StepTokens, TRAJECTORY_SCHEMA_VERSION, Trajectory};
 pub use verdict::{
     Evidence, Finding, PatchOutcome, ProfileResult, TestGroup, TestStatus, TestStatuses, TestsReport,

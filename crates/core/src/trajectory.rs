@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::fncall::{CallError, TextFormat};
-use crate::{Completion, CompletionTokens, InstanceId, Message, Problem, ToolSpec, Usage};
+use crate::{Completion, CompletionTokens, FailedCall, InstanceId, Message, Problem, ToolSpec, Usage};
 
 /// Version of the stored form of [`Trajectory`].
 pub const TRAJECTORY_SCHEMA_VERSION: u32 = 2;
@@ -137,6 +137,9 @@ pub struct Trajectory {
     pub messages: Vec<Message>,
     /// One entry for each answer of the policy.
     pub steps: Vec<Step>,
+    /// Calls that got no whole answer, where a gateway saw them; `messages` has what was new in their prompts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_calls: Vec<FailedCall>,
     /// How it ended.
     pub exit_status: ExitStatus,
     /// Sum over the steps.
@@ -156,6 +159,7 @@ impl Trajectory {
             tool_format: None,
             messages: Vec::new(),
             steps: Vec::new(),
+            failed_calls: Vec::new(),
             exit_status: ExitStatus::StepLimit,
             usage: Usage::default(),
         }

@@ -92,6 +92,7 @@ pub(crate) fn unbegun(instance_id: InstanceId, scaffold: String, policy: String)
         tool_format: None,
         messages: Vec::new(),
         steps: Vec::new(),
+        failed_calls: Vec::new(),
         exit_status: ExitStatus::Unknown,
         usage: Usage::default(),
     }

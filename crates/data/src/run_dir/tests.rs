@@ -87,6 +87,7 @@ fn trajectory(key: &RolloutKey) -> Trajectory {
         tool_format: None,
         messages: vec![Message::text(Role::User, format!("solve {key}"))],
         steps: Vec::new(),
+        failed_calls: Vec::new(),
         exit_status: ExitStatus::Finished,
         usage: Usage::default(),
     }

@@ -1,7 +1,10 @@
 //! `swegym runs show`: the rollouts of a run, or what happened in one.
 
 use anyhow::Context;
-use swegym_core::{ExitStatus, InstanceId, Message, Role, RolloutKey, RolloutRecord, Step, Trajectory};
+use swegym_core::{
+    CallFailureKind, ExitStatus, FailedCall, InstanceId, Message, Role, RolloutKey, RolloutRecord, Step,
+    Trajectory,
+};
 use swegym_data::RunView;
 
 use crate::args::{Format, RunsShowArgs};
@@ -73,6 +76,9 @@ fn trajectory(run: &RunView, key: &RolloutKey, format: Format, printer: &Printer
         let step = steps.next_if(|step| step.message_index == index);
         show_message(&trajectory, message, step, printer);
     }
+    for call in &trajectory.failed_calls {
+        show_failed(call, printer);
+    }
     show_end(&record, trajectory.exit_status, printer);
     if let Some(patch) = run.patch(key)?.filter(|patch| !patch.is_empty()) {
         printer.data(&format!("\n=== patch\n{}", plain(&patch.to_text_lossy())));
@@ -102,6 +108,20 @@ fn show_message(trajectory: &Trajectory, message: &Message, step: Option<&Step>,
     }
     for call in &message.tool_calls {
         printer.data(&format!("--> {} {}", plain(&call.function.name), plain(&call.function.arguments)));
+    }
+}
+
+fn show_failed(call: &FailedCall, printer: &Printer) {
+    let kind = match call.kind {
+        CallFailureKind::Refused => "refused",
+        CallFailureKind::Broken => "broken",
+        CallFailureKind::Abandoned => "abandoned",
+    };
+    let seconds = call.model_ms as f64 / 1000.0;
+    let message = plain(&call.message);
+    printer.data(&format!("\n=== call after step {} {kind} ({seconds:.1} s): {message}", call.steps_before));
+    for part in &call.received {
+        printer.data(&plain(&serde_json::Value::Object(part.message.clone()).to_string()));
     }
 }
 
