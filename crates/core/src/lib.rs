@@ -16,6 +16,7 @@ pub mod python;
 mod record;
 mod recorder;
 mod trajectory;
+mod turns;
 mod verdict;
 
 pub use chat::{
@@ -30,6 +31,7 @@ pub use patch::Patch;
 pub use record::{ROLLOUT_SCHEMA_VERSION, RolloutRecord, RolloutStatus, Timings};
 pub use recorder::{Addition, Answer, Call, CallFailure, Recorder, SentMessage, sent_prompt};
 pub use trajectory::{ExitStatus, Step, StepTokens, TRAJECTORY_SCHEMA_VERSION, Trajectory};
+pub use turns::merged_turns;
 pub use verdict::{
     Evidence, Finding, PatchOutcome, ProfileResult, TestGroup, TestStatus, TestStatuses, TestsReport,
     VERDICT_SCHEMA_VERSION, Verdict,

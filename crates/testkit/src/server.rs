@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::RecordedRequest;
 use crate::http::{answer, event_stream, read_request};
-use crate::stream::events;
+use crate::stream::{events, text_events};
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub enum Reply {
     Message(Message),
     /// The same with token ids, if they are asked for, and usage to match.
     Tokens(Message, CompletionTokens),
-    /// Answers a text completion with this text, and the tokens as above.
+    /// Answers a text completion with this text, and the tokens as above; token by token, where that is asked for.
     Text(String, CompletionTokens),
     /// Answers with a stream of server-sent events, in these pieces, then closes the connection.
     Stream(Vec<Vec<u8>>),
@@ -96,7 +96,10 @@ impl Reply {
             }
             Self::Text(text, tokens) => {
                 let completion = with_tokens(text_completion(&text), &tokens, request);
-                vec![answer(200, "", &completion.to_string())]
+                match stream {
+                    true => vec![event_stream(), text_events(&completion)],
+                    false => vec![answer(200, "", &completion.to_string())],
+                }
             }
             Self::Stream(pieces) => [vec![event_stream()], pieces].concat(),
             Self::EndlessStream(pieces) => {

@@ -85,6 +85,7 @@ fn trajectory(key: &RolloutKey) -> Trajectory {
         policy: "m".to_owned(),
         tools: vec![bash],
         tool_format: None,
+        merged_turns: false,
         messages: vec![Message::text(Role::User, format!("solve {key}"))],
         steps: Vec::new(),
         failed_calls: Vec::new(),

@@ -131,6 +131,7 @@ impl Shared {
             policy: String::new(),
             tools: Vec::new(),
             tool_format: None,
+            merged_turns: false,
             messages: Vec::new(),
             steps: Vec::new(),
             failed_calls: Vec::new(),
