@@ -54,8 +54,8 @@ pub(crate) struct ModelArgs {
     pub(crate) tool_format: ToolFormat,
     /// Whether messages of the user that follow on each other are sent as one
     ///
-    /// [default: where the chat template in `--tokenizer` refuses others, and with `--behaviour openhands`] They are kept
-    /// as they were, and the trajectory says that they were sent so.
+    /// By default they are where the chat template in `--tokenizer` refuses others, and with `--behaviour openhands`. The
+    /// trajectory has each by itself, and says that they were sent so.
     #[arg(long, value_name = "BOOL", requires = "model", hide_short_help = true)]
     pub(crate) merge_turns: Option<bool>,
     #[command(flatten)]
