@@ -1,5 +1,7 @@
 //! The scaffold `outside`: somebody else's agent, run as a program in the sandbox, its calls recorded by the gateway.
 
+use std::fs::DirEntry;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -52,7 +54,7 @@ impl Drop for Open<'_> {
 impl OutsideAgent {
     /// An agent that is started by `command`, a line for bash, in the repository. In it `{problem_file}`, `{base_url}`,
     /// `{model}`, `{repo_dir}`, `{agent_dir}` and `{instance_id}` are replaced. The folder `files` of the host is seen
-    /// inside as [`AGENT_DIR`].
+    /// inside as [`AGENT_DIR`], or copied there where the sandbox was made without a view of it.
     pub fn new(
         command: impl Into<String>,
         files: Option<PathBuf>,
@@ -77,6 +79,20 @@ impl OutsideAgent {
         }
     }
 
+    /// Copies its files where the sandbox could not be given a view of them.
+    async fn bring_files(&self, sandbox: &dyn Sandbox) -> Result<(), SandboxError> {
+        let Some(files) = &self.files else { return Ok(()) };
+        let inside = sandbox.list(AGENT_DIR).await.unwrap_or_default();
+        let is_inside = |entry: DirEntry| {
+            let name = entry.file_name();
+            inside.iter().any(|entry| entry.name == name.as_bytes())
+        };
+        if std::fs::read_dir(files)?.flatten().all(is_inside) {
+            return Ok(());
+        }
+        sandbox.upload(files, AGENT_DIR).await
+    }
+
     /// Runs it to its end; what it called is with the gateway.
     async fn execute(&self, run: &Run<'_>) -> Result<ExecOutput, AgentCause> {
         let service = run
@@ -84,6 +100,7 @@ impl OutsideAgent {
             .service()
             .ok_or(SandboxError::Unsupported { action: "let an agent in the sandbox reach the gateway" })?;
         let base_url = format!("http://{service}/v1");
+        self.bring_files(run.sandbox).await?;
         run.sandbox.write_file(PROBLEM_FILE, run.problem.problem_statement.as_bytes()).await?;
         let command = self.command_line(run, &base_url);
         let mut request = ExecRequest::shell(format!("{PREPARE}\n{command}"))

@@ -91,6 +91,14 @@ impl Prompts {
         Ok(Self { templates, replaced: files, tools, digest: Some(digest) })
     }
 
+    /// The text of every prompt, before it is filled in.
+    pub(crate) fn sources(&self) -> impl Iterator<Item = &str> {
+        let source = |template: &'static Template| {
+            self.replaced.get(template.file).map_or(template.source, String::as_str)
+        };
+        self.templates.iter().map(source)
+    }
+
     /// SHA-256 of the files that replace something, in hexadecimal; `None` where there is no folder.
     pub fn digest(&self) -> Option<&str> {
         self.digest.as_deref()

@@ -24,7 +24,8 @@ pub trait Scaffold: Send + Sync {
     /// Name for records: `codeact` ...
     fn name(&self) -> &'static str;
 
-    /// Folders of the host that it needs in the sandbox, as [`SandboxSpec`](swegym_sandbox::SandboxSpec) has them.
+    /// Folders of the host that it wants to see in the sandbox, as [`SandboxSpec`](swegym_sandbox::SandboxSpec) has
+    /// them. A backend that cannot show them makes a sandbox without: then it must bring what it needs itself.
     fn binds(&self) -> Vec<(PathBuf, PathBuf, bool)> {
         Vec::new()
     }

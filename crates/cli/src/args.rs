@@ -89,39 +89,44 @@ pub(crate) struct QuickstartArgs {
     /// Folder for instances, repositories and runs
     #[arg(short, long, default_value = "swegym-quickstart", value_name = "DIR")]
     pub(crate) output: PathBuf,
-    #[command(flatten)]
-    pub(crate) model: ModelArgs,
     /// Rollouts at once [default: number of processors]
     #[arg(short, long, value_parser = at_least_one)]
     pub(crate) jobs: Option<usize>,
     /// Seed of the choice of bugs
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) model: ModelArgs,
 }
 
 /// Where help lists flags of policies that are no model.
 const POLICY: &str = "Built-in policies";
+/// Where help lists flags about the run as a whole.
+const RUN: &str = "Run";
 
 /// Flags of `rollout`.
 #[derive(Debug, Args)]
 pub(crate) struct RolloutArgs {
     /// Rollouts of each instance
-    #[arg(short = 'k', long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(short = 'k', long, help_heading = RUN, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) samples: u32,
     #[command(flatten)]
     pub(crate) set: InstanceArgs,
-    /// Let the agent's commands reach this host, by HTTP and HTTPS through a proxy (repeatable): a name, `*.name`
-    /// or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing
-    #[arg(long, value_name = "HOST")]
+    /// Let the agent's commands reach this host by HTTP and HTTPS (repeatable)
+    ///
+    /// A name, `*.name` or an address, `:port` after it for others than 80 and 443. Evaluation reaches nothing.
+    #[arg(long, value_name = "HOST", help_heading = "Sandboxes", hide_short_help = true)]
     pub(crate) allow_host: Vec<String>,
     /// Built-in policy, in place of a model
     #[arg(long, value_enum, conflicts_with = "model", required_unless_present = "model", help_heading = POLICY)]
     pub(crate) policy: Option<BuiltinPolicy>,
-    /// Script of the policy `scripted`: a JSON list of assistant messages, or an object instance id -> list
-    #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"), help_heading = POLICY)]
+    /// Script of the policy `scripted`
+    ///
+    /// A JSON list of assistant messages, or an object instance id -> list.
+    #[arg(long, value_name = "FILE", required_if_eq("policy", "scripted"), help_heading = POLICY, hide_short_help = true)]
     pub(crate) script: Option<PathBuf>,
     /// What the policy `replay` plays again: a trajectory, or a run directory
-    #[arg(long, value_name = "FILE|RUN", required_if_eq("policy", "replay"), help_heading = POLICY)]
+    #[arg(long, value_name = "FILE|RUN", required_if_eq("policy", "replay"), help_heading = POLICY, hide_short_help = true)]
     pub(crate) trajectory: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) model: ModelArgs,
@@ -134,8 +139,6 @@ pub(crate) struct RolloutArgs {
 /// Flags of `eval`.
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    #[command(flatten)]
-    pub(crate) set: InstanceArgs,
     /// Predictions (JSONL, JSON list or JSON object), or `gold` for the instances' own patches, or `empty`
     #[arg(long, value_name = "FILE|gold|empty", required_unless_present = "regrade")]
     pub(crate) predictions: Option<String>,
@@ -146,32 +149,37 @@ pub(crate) struct EvalArgs {
     /// go into the verdicts, and change none
     #[arg(long, conflicts_with = "regrade")]
     pub(crate) audit: bool,
+    #[command(flatten)]
+    pub(crate) set: InstanceArgs,
 }
 
 /// Flags of `validate`.
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArgs {
-    #[command(flatten)]
-    pub(crate) set: InstanceArgs,
     /// Runs with the gold patch, and as many without a patch
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) runs: u32,
+    #[command(flatten)]
+    pub(crate) set: InstanceArgs,
 }
 
 /// What is worked on.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Instances")]
 pub(crate) struct SetArgs {
     /// Instances: SWE-Gym or SWE-bench rows, JSONL or a JSON list
     #[arg(short, long = "instance", required = true, value_name = "FILE")]
     pub(crate) instances: Vec<PathBuf>,
-    /// Folder of git repositories that images are built from: `owner__name` or `owner/name`, bare or not
+    /// Folder of git repositories that images are built from
+    ///
+    /// They are named `owner__name` or `owner/name`, bare or not.
     #[arg(long, value_name = "DIR")]
     pub(crate) repos: Option<PathBuf>,
     /// Environment specs: a TOML or JSON file, or a folder of them [default: those of SWE-Gym and SWE-bench, built in]
-    #[arg(long, value_name = "FILE|DIR")]
+    #[arg(long, value_name = "FILE|DIR", hide_short_help = true)]
     pub(crate) specs: Option<PathBuf>,
     /// Interpreter in place of the one that the specs name, such as 3.11
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", hide_short_help = true)]
     pub(crate) python: Option<String>,
     /// Work on this instance alone (repeatable)
     #[arg(long, value_name = "ID")]
@@ -187,20 +195,22 @@ pub(crate) struct InstanceArgs {
     #[command(flatten)]
     pub(crate) source: SetArgs,
     /// Run directory [default: runs/POLICY]
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", help_heading = RUN)]
     pub(crate) output: Option<PathBuf>,
     /// Rollouts at once [default: number of processors]
-    #[arg(short, long, value_parser = at_least_one)]
+    #[arg(short, long, value_parser = at_least_one, help_heading = RUN)]
     pub(crate) jobs: Option<usize>,
     /// Leave out the tests that this file puts into quarantine; `validate` writes it
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = RUN, hide_short_help = true)]
     pub(crate) validation: Option<PathBuf>,
     /// Seconds that the tests of one instance may take
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS")]
+    #[arg(long, help_heading = RUN, default_value_t = 1800, value_name = "SECONDS", hide_short_help = true)]
     pub(crate) eval_timeout: u64,
-    /// Whose rules verdicts follow: `swegym` (the fork of SWE-bench that SWE-Gym was made with), `swebench4`,
-    /// `swebench5`, or `strict`, which what runs in the sandbox cannot fool by what it prints
-    #[arg(long, default_value_t, value_name = "NAME")]
+    /// Whose rules verdicts follow: `strict`, `swegym`, `swebench4` or `swebench5`
+    ///
+    /// `swegym` is the fork of SWE-bench that SWE-Gym was made with; `strict` cannot be fooled by what code in the sandbox
+    /// prints.
+    #[arg(long, help_heading = RUN, default_value_t, value_name = "NAME", hide_short_help = true)]
     pub(crate) profile: Profile,
     #[command(flatten)]
     pub(crate) sandbox: SandboxArgs,

@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::fncall::{CallError, TextFormat};
-use crate::{Completion, CompletionTokens, InstanceId, Message, Problem, ToolSpec, Usage};
+use crate::{
+    Completion, CompletionTokens, FailedCall, InstanceId, Message, Problem, ToolSpec, Usage, merged_turns,
+};
 
 /// Version of the stored form of [`Trajectory`].
 pub const TRAJECTORY_SCHEMA_VERSION: u32 = 2;
@@ -133,10 +135,16 @@ pub struct Trajectory {
     /// The words around calls, where they were sent as text; `messages` has them as calls all the same.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool_format: Option<TextFormat>,
+    /// Whether it was sent as [`merged_turns`] has it; `messages` has every message by itself all the same.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub merged_turns: bool,
     /// Every message that was sent or answered, each once, in the order in which it came up.
     pub messages: Vec<Message>,
     /// One entry for each answer of the policy.
     pub steps: Vec<Step>,
+    /// Calls that got no whole answer, where a gateway saw them; `messages` has what was new in their prompts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed_calls: Vec<FailedCall>,
     /// How it ended.
     pub exit_status: ExitStatus,
     /// Sum over the steps.
@@ -154,8 +162,10 @@ impl Trajectory {
             policy: policy.to_owned(),
             tools: Vec::new(),
             tool_format: None,
+            merged_turns: false,
             messages: Vec::new(),
             steps: Vec::new(),
+            failed_calls: Vec::new(),
             exit_status: ExitStatus::StepLimit,
             usage: Usage::default(),
         }
@@ -190,19 +200,21 @@ impl Trajectory {
     }
 
     /// What a policy was sent before it answered in `step`, in the form in which it was sent: [`Trajectory::prompt_of`]
-    /// where calls were sent as calls, text where they were text.
+    /// where calls were sent as calls, text where they were text, turns merged where they were.
     ///
     /// # Errors
     /// [`CallError`] where the messages cannot be written as text, and so never were.
     pub fn sent_before(&self, step: &Step) -> Result<Vec<Message>, CallError> {
         let messages: Vec<Message> = self.prompt_of(step).cloned().collect();
-        let Some(format) = &self.tool_format else { return Ok(messages) };
+        let merged =
+            |messages: Vec<Message>| if self.merged_turns { merged_turns(messages) } else { messages };
+        let Some(format) = &self.tool_format else { return Ok(merged(messages)) };
         let written = self.steps.iter().filter_map(|step| {
             let call = self.messages.get(step.message_index)?.tool_calls.first()?;
             Some((call.id.as_str(), step.raw.as_deref()?))
         });
         let written: HashMap<&str, &Message> = written.collect();
-        format.prompt(&messages, &self.tools, |id| written.get(id).copied())
+        format.prompt(&messages, &self.tools, |id| written.get(id).copied()).map(merged)
     }
 
     /// Whole token ids of each step, `None` where the endpoint gave none.

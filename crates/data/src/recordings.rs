@@ -26,7 +26,7 @@ const TRAJECTORIES: &str = "trajectories";
 enum Line {
     /// The first one: a trajectory without calls.
     Begun(Box<Trajectory>),
-    Called(Addition),
+    Called(Box<Addition>),
     /// The trajectory was written. A call may follow, for which the rollout was opened again.
     Closed,
 }
@@ -142,7 +142,7 @@ impl RecordingJournal {
     /// # Errors
     /// [`DataError::Io`]; then the journal is as it was.
     pub fn append(&mut self, addition: &Addition) -> Result<(), DataError> {
-        self.write(&Line::Called(addition.clone()))
+        self.write(&Line::Called(Box::new(addition.clone())))
     }
 
     /// Writes the trajectory, whole or not at all.
@@ -206,7 +206,7 @@ impl Said {
                 }
                 *nothing = Some(*begun);
             }
-            (Line::Called(addition), Some(trajectory)) => trajectory.add(addition),
+            (Line::Called(addition), Some(trajectory)) => trajectory.add(*addition),
             (Line::Closed, Some(_)) => {}
             _ => return Err("it does not follow on what stands before it".to_owned()),
         }

@@ -24,6 +24,8 @@ pub(crate) struct Dialogue {
     text: (usize, u64),
     prompt: Vec<u32>,
     answer: Vec<u32>,
+    /// The token by which the model ended its turn, if it did, as text.
+    end: Option<String>,
 }
 
 impl Dialogue {
@@ -65,9 +67,10 @@ impl Dialogue {
         Ok(self.prompt.clone())
     }
 
-    /// Takes the tokens of the answer.
-    pub(crate) fn answered(&mut self, tokens: &[u32]) {
+    /// Takes the tokens of the answer, of which `end` ended the turn.
+    pub(crate) fn answered(&mut self, tokens: &[u32], end: Option<String>) {
         self.answer = tokens.to_vec();
+        self.end = end;
     }
 
     /// Whether these are the messages of the last request, the answer to it and others that are no answers.
@@ -95,15 +98,33 @@ impl Dialogue {
         let missing = || ModelError::Setup {
             message: "chat template: it leaves out the last answer, so tokens cannot be continued".to_owned(),
         };
-        let at = text.find(&mark).ok_or_else(missing)? + mark.len();
+        // A template may write the calls of an answer and leave out its words, so the mark is in both.
+        let at = text.rfind(&mark).ok_or_else(missing)? + mark.len();
         let rest = &text[at..];
         let eos = model.template.eos_token();
-        let Some(end) = rest.find(eos).filter(|_| !eos.is_empty()) else {
-            return Ok(rest.to_owned());
-        };
-        let is_ended =
-            self.answer.last().copied().is_some_and(|last| encode(model, eos).is_ok_and(|ids| ids == [last]));
-        Ok(rest[if is_ended { end + eos.len() } else { end }..].to_owned())
+        let ends = [eos, self.end.as_deref().unwrap_or_default()].into_iter().filter(|end| !end.is_empty());
+        let found = ends.filter_map(|end| Some((rest.find(end)?, end.len()))).min();
+        let has_calls = messages[answer].get("tool_calls").is_some();
+        match found {
+            Some((end, length)) => Ok(rest[if self.end.is_some() { end + length } else { end }..].to_owned()),
+            None if has_calls => Err(ModelError::Setup {
+                message: "chat template: it does not say where a turn with calls ends".to_owned(),
+            }),
+            None => Ok(rest.to_owned()),
+        }
+    }
+}
+
+/// The text of the token that ended an answer: the template's, or another one that the model has for it.
+pub(crate) fn turn_end(model: &TokenModel, answer: &[u32]) -> Result<Option<String>, ModelError> {
+    let Some(&last) = answer.last() else { return Ok(None) };
+    let eos = model.template.eos_token();
+    if !eos.is_empty() && encode(model, eos)? == [last] {
+        return Ok(Some(eos.to_owned()));
+    }
+    match model.tokenizer.is_special(last) {
+        true => decode(model, &[last]).map(Some),
+        false => Ok(None),
     }
 }
 
@@ -111,6 +132,7 @@ impl Dialogue {
 /// of the template.
 fn marked(answer: &Value, mark: &str) -> Value {
     let mut marked = json!({"role": "assistant", "content": mark});
+    let arguments = json!({ mark: "" });
     let calls = answer["tool_calls"].as_array().map(Vec::as_slice).unwrap_or_default();
     let calls: Vec<Value> = calls
         .iter()
@@ -118,7 +140,7 @@ fn marked(answer: &Value, mark: &str) -> Value {
             let name = call["function"]["name"].as_str().unwrap_or_default();
             let is_plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
             let name = if is_plain { name } else { "tool" };
-            json!({"id": call["id"], "type": "function", "function": {"name": name, "arguments": {}}})
+            json!({"id": call["id"], "type": "function", "function": {"name": name, "arguments": arguments}})
         })
         .collect();
     if !calls.is_empty() {
@@ -142,6 +164,10 @@ fn mark(messages: &[Value]) -> String {
 
 fn encode(model: &TokenModel, text: &str) -> Result<Vec<u32>, ModelError> {
     model.tokenizer.encode(text).map_err(|error| ModelError::Setup { message: format!("tokenizer: {error}") })
+}
+
+pub(crate) fn decode(model: &TokenModel, ids: &[u32]) -> Result<String, ModelError> {
+    model.tokenizer.decode(ids).map_err(|error| ModelError::Setup { message: format!("tokenizer: {error}") })
 }
 
 fn digest(text: &str) -> u64 {

@@ -1,13 +1,14 @@
 //! Policies: whatever chooses the next action of a rollout.
 
 mod action;
-mod answer_text;
 mod budget;
 mod config;
 mod dialogue;
 mod embeddings;
+mod endpoint;
 pub mod gateway;
 mod gold;
+mod merge_turns;
 mod noop;
 mod notices;
 mod openai;
@@ -26,6 +27,7 @@ mod template;
 mod text_tools;
 mod tokenizer;
 mod tokens;
+mod tool_parser;
 mod transport;
 mod unified_diff;
 mod wire;
@@ -33,6 +35,7 @@ mod wire;
 pub use config::{ClientConfig, Sampling, Secret};
 pub use embeddings::EmbeddingClient;
 pub use gold::{GoldPolicy, GoldTask};
+pub use merge_turns::MergeTurns;
 pub use noop::NoopPolicy;
 pub use notices::Notices;
 pub use openai::{ChatClient, ChatPolicy, Totals};
@@ -43,4 +46,7 @@ pub use scripted::{Script, ScriptedPolicy};
 pub use seed::rollout_seed;
 pub use template::ChatTemplate;
 pub use text_tools::{TextTools, read_text_format};
+#[cfg(feature = "tokenizer")]
+pub use tokenizer::read_tokenizer;
 pub use tokenizer::{TokenModel, Tokenizer};
+pub use tool_parser::ToolParser;

@@ -7,15 +7,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use swegym_core::{ChatRequest, Completion, Message, Usage};
 
-use crate::answer_text;
 use crate::budget::RetryBudget;
-use crate::dialogue::Dialogue;
+use crate::dialogue::{self, Dialogue};
 use crate::pool::{Pool, Wish};
 use crate::problem::{Problem, Sign};
 use crate::retry::Backoff;
 use crate::transport::{Route, Transport};
 use crate::wire::{self, Manner, Read};
-use crate::{ClientConfig, ModelError, Notices, Policy, Price, Sampling, TokenModel, tokens};
+use crate::{ClientConfig, ModelError, Notices, Policy, Price, Sampling, TokenModel, tokens, tool_parser};
 
 /// Endpoints of one model and how to use them: one for all rollouts, which share connections, limits and the budget
 /// for trying again.
@@ -252,19 +251,22 @@ impl ChatPolicy {
         request: &ChatRequest<'_>,
     ) -> Result<Completion, ModelError> {
         let prompt = self.dialogue.prompt(model, request, &client.notices)?;
-        let body =
-            wire::text_body(&client.model, sampling, &prompt, request.json_object).map_err(unwritable)?;
+        let body = wire::text_body(&client.model, sampling, client.manner, &prompt, request.json_object);
+        let body = body.map_err(unwritable)?;
         let Read { mut completion, tokens } = client.ask(Route::Text, body, &mut self.state).await?;
         let unsuitable = |why: String| ModelError::Setup {
             message: format!("the endpoint cannot be used in tokens, with `return_token_ids`: {why}"),
         };
         let tokens = tokens::checked_answer(tokens, &completion.usage, &prompt).map_err(unsuitable)?;
-        self.dialogue.answered(&tokens.completion_token_ids);
-        let text = model.tokenizer.decode(&tokens.completion_token_ids).map_err(unsuitable)?;
-        let eos = model.template.eos_token();
-        let text = text.strip_suffix(eos).filter(|_| !eos.is_empty()).unwrap_or(&text);
+        let ids = &tokens.completion_token_ids;
+        let is_cut = completion.finish_reason.as_deref() == Some("length");
+        let end = if is_cut { None } else { dialogue::turn_end(model, ids)? };
+        let words = &ids[..ids.len() - usize::from(end.is_some())];
+        self.dialogue.answered(ids, end);
+        let text = dialogue::decode(model, words)?;
+        let parser = model.template.tool_parser();
+        completion.message = tool_parser::message(parser, &text, request.tools, &mut self.state.made_ids);
         completion.raw = Some(Box::new(Message::calling(text, Vec::new())));
-        completion.message = answer_text::message(text, !request.tools.is_empty(), &mut self.state.made_ids);
         if !completion.message.tool_calls.is_empty() && completion.finish_reason.as_deref() == Some("stop") {
             completion.finish_reason = Some("tool_calls".to_owned());
         }

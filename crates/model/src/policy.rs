@@ -15,6 +15,11 @@ pub trait Policy: Send {
         None
     }
 
+    /// Whether it sends messages of the user that follow on each other as one: what belongs into the record, too.
+    fn merges_turns(&self) -> bool {
+        false
+    }
+
     /// Answers the conversation so far.
     ///
     /// # Errors

@@ -17,7 +17,7 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 use serde_json::{Map, Value, json};
 use swegym_core::{Message, ToolSpec};
 
-use crate::ModelError;
+use crate::{ModelError, ToolParser};
 
 const NAME: &str = "chat";
 
@@ -26,11 +26,16 @@ pub struct ChatTemplate {
     environment: Environment<'static>,
     bos_token: String,
     eos_token: String,
+    tool_parser: ToolParser,
+    alternates: bool,
 }
 
 impl fmt::Debug for ChatTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChatTemplate").field("eos_token", &self.eos_token).finish_non_exhaustive()
+        f.debug_struct("ChatTemplate")
+            .field("eos_token", &self.eos_token)
+            .field("tool_parser", &self.tool_parser)
+            .finish_non_exhaustive()
     }
 }
 
@@ -51,7 +56,13 @@ impl ChatTemplate {
         environment
             .add_template_owned(NAME, source.to_owned())
             .map_err(|error| setup(&format!("{error:#}")))?;
-        Ok(Self { environment, bos_token: bos_token.to_owned(), eos_token: eos_token.to_owned() })
+        Ok(Self {
+            environment,
+            bos_token: bos_token.to_owned(),
+            eos_token: eos_token.to_owned(),
+            tool_parser: ToolParser::of_template(source),
+            alternates: source.contains("must alternate"),
+        })
     }
 
     /// Reads `tokenizer_config.json` of a model's folder, and `chat_template.jinja` where the template is there.
@@ -76,13 +87,44 @@ impl ChatTemplate {
         Self::new(&source, &token("bos_token"), &token("eos_token"))
     }
 
+    /// The same with another way of reading calls than the template suggests.
+    #[must_use]
+    pub fn with_tool_parser(self, tool_parser: ToolParser) -> Self {
+        Self { tool_parser, ..self }
+    }
+
+    /// How calls are read in answers.
+    pub fn tool_parser(&self) -> ToolParser {
+        self.tool_parser
+    }
+
+    /// Whether it refuses conversations in which turns of the user and of the model do not alternate, in the words that
+    /// such templates share.
+    pub fn alternates(&self) -> bool {
+        self.alternates
+    }
+
     /// The token that ends a turn; empty where there is none.
     pub(crate) fn eos_token(&self) -> &str {
         &self.eos_token
     }
 
-    /// The conversation as a text; with the beginning of an answer where one is to follow.
+    /// The conversation as a text; with the beginning of an answer where one is to follow. Most templates take the
+    /// arguments of calls for objects; those that do not get them as text.
     pub(crate) fn render(
+        &self,
+        messages: &[Value],
+        tools: &[ToolSpec],
+        answer: bool,
+    ) -> Result<String, ModelError> {
+        let rendered = self.render_as_is(messages, tools, answer);
+        rendered.or_else(|error| {
+            let messages: Vec<Value> = messages.iter().map(with_arguments_as_text).collect();
+            self.render_as_is(&messages, tools, answer).map_err(|_| error)
+        })
+    }
+
+    fn render_as_is(
         &self,
         messages: &[Value],
         tools: &[ToolSpec],
@@ -131,6 +173,15 @@ pub(crate) fn template_message(message: &Message) -> Value {
         *arguments = object;
     }
     value
+}
+
+fn with_arguments_as_text(message: &Value) -> Value {
+    let mut message = message.clone();
+    for call in message.get_mut("tool_calls").and_then(Value::as_array_mut).into_iter().flatten() {
+        let arguments = &mut call["function"]["arguments"];
+        *arguments = arguments.to_string().into();
+    }
+    message
 }
 
 fn raise(message: String) -> Result<Slot, minijinja::Error> {
@@ -238,12 +289,27 @@ mod tests {
     }
 
     #[test]
+    fn arguments_are_text_for_templates_that_want_it() {
+        let source = "{{ 'a' + messages[0].tool_calls[0].function.arguments }}";
+        let call = Message::calling("", vec![ToolCall::new("a", "f", &json!({"b": "\u{fc}"}))]);
+        assert_eq!(render(source, &[call], &[]).unwrap(), "a{\"b\":\"\u{fc}\"}");
+    }
+
+    #[test]
     fn a_template_can_refuse() {
         let error = render("{{ raise_exception('only text') }}", &[], &[]).unwrap_err();
         assert!(error.to_string().contains("only text"), "{error}");
         assert!(ChatTemplate::new("{% if %}", "", "").is_err());
         let year = render("{{ strftime_now('%Y') }}", &[], &[]).unwrap();
         assert!(year.len() == 4 && year.starts_with('2'), "{year}");
+    }
+
+    #[test]
+    fn templates_in_which_turns_must_alternate_are_known() {
+        let alternates = |source| ChatTemplate::new(source, "", "").unwrap().alternates();
+        let strict =
+            "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}";
+        assert!(alternates(strict) && !alternates("{{ messages }}"));
     }
 
     #[test]

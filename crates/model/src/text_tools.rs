@@ -86,6 +86,10 @@ impl Policy for TextTools {
         Some(&self.format)
     }
 
+    fn merges_turns(&self) -> bool {
+        self.policy.merges_turns()
+    }
+
     async fn complete(&mut self, request: &ChatRequest<'_>) -> Result<Completion, ModelError> {
         if request.tools.is_empty() {
             return self.policy.complete(request).await;

@@ -15,6 +15,11 @@ pub trait Tokenizer: Send + Sync {
     /// # Errors
     /// What is wrong with the tokens.
     fn decode(&self, ids: &[u32]) -> Result<String, String>;
+
+    /// Whether a token is a mark of the model's own, such as one that ends a turn.
+    fn is_special(&self, _id: u32) -> bool {
+        false
+    }
 }
 
 /// What it takes to speak with a model in tokens.
@@ -30,6 +35,9 @@ impl std::fmt::Debug for TokenModel {
         f.debug_struct("TokenModel").field("template", &self.template).finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "tokenizer")]
+pub use hugging_face::read_tokenizer;
 
 #[cfg(feature = "tokenizer")]
 mod hugging_face {
@@ -51,6 +59,22 @@ mod hugging_face {
         fn decode(&self, ids: &[u32]) -> Result<String, String> {
             self.0.decode(ids, false).map_err(|error| error.to_string())
         }
+
+        fn is_special(&self, id: u32) -> bool {
+            let name = self.0.id_to_token(id);
+            name.is_some_and(|name| self.0.get_added_vocabulary().is_special_token(&name))
+        }
+    }
+
+    /// Reads `tokenizer.json` from a model's folder.
+    ///
+    /// # Errors
+    /// [`ModelError::Setup`] when it cannot be read.
+    pub fn read_tokenizer(folder: &Path) -> Result<Box<dyn Tokenizer>, ModelError> {
+        let path = folder.join("tokenizer.json");
+        let inner = Inner::from_file(&path)
+            .map_err(|error| ModelError::Setup { message: format!("`{}`: {error}", path.display()) })?;
+        Ok(Box::new(HuggingFace(inner)))
     }
 
     impl TokenModel {
@@ -59,10 +83,8 @@ mod hugging_face {
         /// # Errors
         /// [`ModelError::Setup`] when one of them cannot be read.
         pub fn read(folder: &Path) -> Result<Self, ModelError> {
-            let path = folder.join("tokenizer.json");
-            let inner = Inner::from_file(&path)
-                .map_err(|error| ModelError::Setup { message: format!("`{}`: {error}", path.display()) })?;
-            Ok(Self { template: ChatTemplate::read(folder)?, tokenizer: Box::new(HuggingFace(inner)) })
+            let tokenizer = read_tokenizer(folder)?;
+            Ok(Self { template: ChatTemplate::read(folder)?, tokenizer })
         }
     }
 
@@ -95,6 +117,7 @@ mod hugging_face {
             let model = TokenModel::read(folder.path()).unwrap();
             assert_eq!(model.tokenizer.encode("a a</s>b").unwrap(), [0, 1, 3, 2]);
             assert_eq!(model.tokenizer.decode(&[0, 1, 3]).unwrap(), "a a</s>");
+            assert_eq!([0, 3, 9].map(|id| model.tokenizer.is_special(id)), [false, true, false]);
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Requests to the endpoints of a client, and what comes back: bounded in time and size, without secrets.
 
-use std::error::Error;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{RequestBuilder, Response, StatusCode, Url};
+use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
+use reqwest::{Response, StatusCode, Url};
 use tokio::time::timeout;
 
 use crate::config::presentable;
+use crate::endpoint::{Endpoint, Secrets, Unread, http_client, read_body, with_causes};
 use crate::problem::Problem;
 use crate::retry::retry_after;
 use crate::sse::{EventReader, EventTooLong};
@@ -38,39 +38,39 @@ pub(crate) enum Route {
     Chat,
     /// `completions`.
     Text,
+    /// `embeddings`.
+    Embeddings,
+}
+
+impl Route {
+    fn path(self) -> &'static [&'static str] {
+        match self {
+            Self::Chat => &["chat", "completions"],
+            Self::Text => &["completions"],
+            Self::Embeddings => &["embeddings"],
+        }
+    }
 }
 
 /// The endpoints of a client and its connections to them.
 pub(crate) struct Transport {
     http: reqwest::Client,
     endpoints: Vec<Endpoint>,
-    secrets: Vec<String>,
+    secrets: Secrets,
     request_time_limit: Duration,
     connect_time_limit: Duration,
     idle_time_limit: Duration,
 }
 
-struct Endpoint {
-    base: Url,
-    authorization: Option<HeaderValue>,
-}
-
 impl Transport {
     pub(crate) fn new(config: &ClientConfig) -> Result<Self, ModelError> {
-        let setup = |message: String| ModelError::Setup { message };
         if config.base_urls.is_empty() {
-            return Err(setup("there is no endpoint".to_owned()));
+            return Err(ModelError::Setup { message: "there is no endpoint".to_owned() });
         }
-        let mut secrets = Vec::new();
-        let endpoints = config.base_urls.iter().map(|url| Endpoint::new(url, config, &mut secrets));
-        let endpoints = endpoints.collect::<Result<_, _>>().map_err(setup)?;
-        secrets.retain(|secret| !secret.is_empty());
-        let http = reqwest::Client::builder()
-            .connect_timeout(config.connect_time_limit)
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|error| setup(with_causes(&error.without_url())))?;
+        let mut secrets = Secrets::default();
+        let endpoint = |url: &String| Endpoint::new(url, config.api_key.as_ref(), &mut secrets);
+        let endpoints = config.base_urls.iter().map(endpoint).collect::<Result<_, _>>()?;
+        let http = http_client(config.connect_time_limit)?;
         Ok(Self {
             http,
             endpoints,
@@ -87,10 +87,10 @@ impl Transport {
 
     /// The addresses, without secrets.
     pub(crate) fn shown(&self) -> Vec<String> {
-        self.endpoints.iter().map(|endpoint| presentable(endpoint.base.as_str())).collect()
+        self.endpoints.iter().map(Endpoint::shown).collect()
     }
 
-    /// One try at an endpoint.
+    /// One try at an endpoint for a completion.
     pub(crate) async fn ask(
         &self,
         endpoint: usize,
@@ -98,19 +98,35 @@ impl Transport {
         body: Vec<u8>,
         made_ids: &mut u64,
     ) -> Result<Read, Problem> {
-        let endpoint = &self.endpoints[endpoint];
-        let url = endpoint.url(route);
-        let request = self.http.post(url.clone()).timeout(self.request_time_limit);
-        let request = endpoint.authorized(request).header(CONTENT_TYPE, "application/json").body(body);
-        let response = request.send().await.map_err(|error| self.broken(error, &url))?;
-        if !response.status().is_success() {
-            return Err(self.refusal(response, &url).await);
-        }
+        let (response, url) = self.post(endpoint, route, body).await?;
         if is_event_stream(&response) {
             return self.read_stream(response, &url).await?.finish(made_ids);
         }
         let body = self.read(response, &url).await?;
         wire::answer(&body).and_then(|answer| answer.read(made_ids)).map_err(Problem::Malformed)
+    }
+
+    /// One try at an endpoint for whatever it answers.
+    pub(crate) async fn ask_plainly(
+        &self,
+        endpoint: usize,
+        route: Route,
+        body: Vec<u8>,
+    ) -> Result<Vec<u8>, Problem> {
+        let (response, url) = self.post(endpoint, route, body).await?;
+        self.read(response, &url).await
+    }
+
+    async fn post(&self, endpoint: usize, route: Route, body: Vec<u8>) -> Result<(Response, Url), Problem> {
+        let endpoint = &self.endpoints[endpoint];
+        let url = endpoint.join(route.path());
+        let request = self.http.post(url.clone()).timeout(self.request_time_limit);
+        let request = endpoint.authorized(request).header(CONTENT_TYPE, "application/json").body(body);
+        let response = request.send().await.map_err(|error| self.broken(error, &url))?;
+        match response.status().is_success() {
+            true => Ok((response, url)),
+            false => Err(self.refusal(response, &url).await),
+        }
     }
 
     /// Whether an endpoint works, as far as can be told without asking the model. What has no page for it is asked
@@ -190,15 +206,11 @@ impl Transport {
         Problem::Status { status, message, retry_after }
     }
 
-    async fn read(&self, mut response: Response, url: &Url) -> Result<Vec<u8>, Problem> {
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| self.broken(error, url))? {
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(Problem::Malformed(format!("it has more than {MAX_BODY_BYTES} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
+    async fn read(&self, response: Response, url: &Url) -> Result<Vec<u8>, Problem> {
+        read_body(response, MAX_BODY_BYTES).await.map_err(|unread| match unread {
+            Unread::TooLong(most) => Problem::Malformed(format!("it has more than {most} bytes")),
+            Unread::Broken(error) => self.broken(error, url),
+        })
     }
 
     fn broken(&self, error: reqwest::Error, url: &Url) -> Problem {
@@ -230,64 +242,9 @@ impl Transport {
         }
     }
 
-    /// Servers echo keys. The message is cut after the redaction: half a key is too much, too.
-    fn redact(&self, mut message: String) -> String {
-        for secret in &self.secrets {
-            message = message.replace(secret.as_str(), "[redacted]");
-        }
-        message.chars().take(MAX_MESSAGE_CHARS).collect()
-    }
-}
-
-impl Endpoint {
-    fn new(base_url: &str, config: &ClientConfig, secrets: &mut Vec<String>) -> Result<Self, String> {
-        let refuse = |why: &str| format!("`{}` {why}", presentable(base_url));
-        let mut base =
-            Url::parse(base_url.trim()).map_err(|error| refuse(&format!("is not an address: {error}")))?;
-        if !matches!(base.scheme(), "http" | "https") {
-            return Err(refuse("must begin with http:// or https://"));
-        }
-        secrets.extend(base.password().map(str::to_owned));
-        let mut authorization = None;
-        if let Some(key) = &config.api_key {
-            authorization = Some(bearer(key.expose())?);
-            secrets.push(key.expose().to_owned());
-            // Else both would be sent. An address with a host, as this one is, can do without a user.
-            let _ = base.set_username("");
-            let _ = base.set_password(None);
-        }
-        Ok(Self { base, authorization })
-    }
-
-    fn url(&self, route: Route) -> Url {
-        match route {
-            Route::Chat => self.join(&["chat", "completions"]),
-            Route::Text => self.join(&["completions"]),
-        }
-    }
-
-    fn join(&self, segments: &[&str]) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(segments);
-        }
-        url
-    }
-
-    /// Servers have this page beside the version, not below it.
-    fn health_url(&self) -> Url {
-        let mut url = self.base.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().pop().push("health");
-        }
-        url
-    }
-
-    fn authorized(&self, request: RequestBuilder) -> RequestBuilder {
-        match &self.authorization {
-            Some(authorization) => request.header(AUTHORIZATION, authorization),
-            None => request,
-        }
+    /// The message is cut after the redaction: half a key is too much, too.
+    fn redact(&self, message: String) -> String {
+        self.secrets.redact(message).chars().take(MAX_MESSAGE_CHARS).collect()
     }
 }
 
@@ -295,22 +252,4 @@ impl Endpoint {
 fn is_event_stream(response: &Response) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     kind.is_some_and(|kind| kind.trim_start().to_ascii_lowercase().starts_with("text/event-stream"))
-}
-
-fn bearer(key: &str) -> Result<HeaderValue, String> {
-    let mut value = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| {
-        "the API key has characters that no header can carry, such as a line break".to_owned()
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -66,6 +66,7 @@ const DEFAULT_MAX_TOKENS: u64 = 4096;
 pub(crate) fn text_body(
     model: &str,
     sampling: &Sampling,
+    manner: Manner,
     prompt: &[u32],
     json_object: bool,
 ) -> serde_json::Result<Vec<u8>> {
@@ -73,6 +74,9 @@ pub(crate) fn text_body(
     let newer = sampling.extra.remove("max_completion_tokens").and_then(|limit| limit.as_u64());
     sampling.max_tokens = sampling.max_tokens.or(newer).or(Some(DEFAULT_MAX_TOKENS));
     let mut body = serde_json::to_value(&sampling)?;
+    for (name, value) in (Manner { token_ids: false, ..manner }).fields() {
+        body[name] = value;
+    }
     body["model"] = model.into();
     body["prompt"] = prompt.into();
     body["return_token_ids"] = true.into();

@@ -1,6 +1,8 @@
 //! A rollout in tokens: what is sent is what was sent and received before, and new tokens.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 use swegym_core::{ChatRequest, CompletionTokens, Message, Role, ToolSpec};
@@ -83,16 +85,25 @@ fn sent(request: &RecordedRequest) -> Vec<u32> {
 }
 
 fn policy(server: &ScriptedServer, template: &str) -> (ChatPolicy, Arc<Mutex<Vec<String>>>) {
+    policy_with(server, template, |_| {})
+}
+
+fn policy_with(
+    server: &ScriptedServer,
+    template: &str,
+    change: impl FnOnce(&mut ClientConfig),
+) -> (ChatPolicy, Arc<Mutex<Vec<String>>>) {
     let said = Arc::new(Mutex::new(Vec::new()));
     let listener = Arc::clone(&said);
     let template = ChatTemplate::new(template, "", "<|im_end|>").expect("the template is good");
-    let config = ClientConfig {
+    let mut config = ClientConfig {
         token_mode: Some(Arc::new(TokenModel { template, tokenizer: Box::new(Toy) })),
         notices: Notices::new(move |message| {
             listener.lock().expect("no listener panics").push(message.to_owned());
         }),
         ..ClientConfig::new(server.base_url(), "toy-model")
     };
+    change(&mut config);
     let client = ChatClient::new(config).expect("the address is good");
     (ChatPolicy::new(Arc::new(client)), said)
 }
@@ -219,4 +230,35 @@ async fn an_endpoint_without_token_ids_is_refused() {
         let outcome = policy.complete(&ChatRequest::new(&[], &[])).await;
         assert!(matches!(outcome, Err(ModelError::Setup { .. })), "{outcome:?}");
     }
+}
+
+#[tokio::test]
+async fn an_answer_in_tokens_that_stands_still_is_given_up_and_asked_for_again() {
+    let answer = one_by_one("one<|im_end|>");
+    let (whole, is_first) = (answer.clone(), AtomicBool::new(true));
+    let server = ScriptedServer::start_with(move |request: &RecordedRequest| {
+        if is_first.swap(false, Ordering::SeqCst) {
+            let part = json!({"choices": [{"index": 0, "text": "o", "token_ids": [whole[0]]}]});
+            return Reply::SilentStream(vec![format!("data: {part}\n\n").into_bytes()]);
+        }
+        let tokens = CompletionTokens {
+            prompt_token_ids: sent(request),
+            completion_token_ids: whole.clone(),
+            logprobs: vec![-0.5; whole.len()],
+        };
+        Reply::Text("one".to_owned(), tokens)
+    })
+    .await;
+    let (mut policy, _) = policy_with(&server, TEMPLATE, |config| {
+        (config.stream, config.idle_time_limit) = (true, Duration::from_millis(30));
+        (config.first_backoff, config.max_backoff) = (Duration::ZERO, Duration::ZERO);
+    });
+    let messages = [Message::text(Role::User, "x")];
+    let completion = policy.complete(&ChatRequest::new(&messages, &[])).await.unwrap();
+    assert_eq!(completion.tokens.unwrap().completion_token_ids, answer, "nothing of the half answer is left");
+    assert_eq!(completion.message.content, "one");
+    let requests = server.requests();
+    assert_eq!((requests.len(), &requests[0].body["stream"]), (2, &json!(true)));
+    assert_eq!(sent(&requests[0]), sent(&requests[1]));
+    tokio::time::timeout(Duration::from_secs(60), server.idle()).await.expect("the server need not go on");
 }

@@ -98,14 +98,17 @@ impl Solver for ScaffoldSolver {
             return Err(Failure::from(&SandboxError::Gone).into());
         };
         let ended = self.scaffold.run(&instance.problem, sample, sandbox, &mut *policy).await;
-        let tool_format = policy.tool_format().cloned();
+        let record = |trajectory: &mut Trajectory| {
+            trajectory.tool_format = policy.tool_format().cloned();
+            trajectory.merged_turns = policy.merges_turns();
+        };
         match ended {
             Ok(Outcome { patch, mut trajectory }) => {
-                trajectory.tool_format = tool_format;
+                record(&mut trajectory);
                 Ok(Solution { patch, trajectory: Some(trajectory) })
             }
             Err(mut error) => {
-                error.trajectory.tool_format = tool_format;
+                record(&mut error.trajectory);
                 Err(from_agent(error))
             }
         }

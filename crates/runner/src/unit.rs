@@ -263,8 +263,8 @@ impl Unit {
         let solver = &self.workshop.solver;
         let sandbox = match solver.needs_sandbox() {
             true => {
-                let network = self.workshop.network.clone();
-                Some(draft.place.enter(&self.workshop, image, network, solver.binds()).await?)
+                self.enter_to_solve(image, &mut draft.place).await?;
+                draft.place.sandbox.as_deref()
             }
             false => None,
         };
@@ -287,6 +287,16 @@ impl Unit {
             });
         }
         Ok(solution)
+    }
+
+    /// A daemon may lie behind a wall that folders of the host do not pass; solvers do without them.
+    async fn enter_to_solve(&self, image: &Image, place: &mut Place) -> Result<(), Failure> {
+        let binds = self.workshop.solver.binds();
+        let network = || self.workshop.network.clone();
+        if !binds.is_empty() && place.enter(&self.workshop, image, network(), binds).await.is_ok() {
+            return Ok(());
+        }
+        place.enter(&self.workshop, image, network(), Vec::new()).await.map(drop)
     }
 
     fn evaluated(&self, draft: Draft, evaluated: Evaluated, failed_attempts: u32) -> Outcome {

@@ -1,7 +1,6 @@
 //! An OpenAI-compatible endpoint, of chat and of text completions, that plays a script.
 
 use std::collections::VecDeque;
-use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -13,11 +12,12 @@ use swegym_core::{CompletionTokens, Message, ToolCall};
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::WriteHalf;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::RecordedRequest;
 use crate::http::{answer, event_stream, read_request};
-use crate::stream::events;
+use crate::stream::{events, text_events};
 
 /// What the server does with one request.
 #[derive(Debug, Clone)]
@@ -27,7 +27,7 @@ pub enum Reply {
     Message(Message),
     /// The same with token ids, if they are asked for, and usage to match.
     Tokens(Message, CompletionTokens),
-    /// Answers a text completion with this text, and the tokens as above.
+    /// Answers a text completion with this text, and the tokens as above; token by token, where that is asked for.
     Text(String, CompletionTokens),
     /// Answers with a stream of server-sent events, in these pieces, then closes the connection.
     Stream(Vec<Vec<u8>>),
@@ -96,7 +96,10 @@ impl Reply {
             }
             Self::Text(text, tokens) => {
                 let completion = with_tokens(text_completion(&text), &tokens, request);
-                vec![answer(200, "", &completion.to_string())]
+                match stream {
+                    true => vec![event_stream(), text_events(&completion)],
+                    false => vec![answer(200, "", &completion.to_string())],
+                }
             }
             Self::Stream(pieces) => [vec![event_stream()], pieces].concat(),
             Self::EndlessStream(pieces) => {
@@ -149,11 +152,23 @@ impl Script {
         }
         match self.end {
             End::Close => to.shutdown().await,
-            End::Silence => pending().await,
+            End::Silence => gone(to.as_ref()).await,
             End::Comments => loop {
                 to.write_all(b":\n").await?;
                 tokio::time::sleep(Duration::from_millis(1)).await;
             },
+        }
+    }
+}
+
+/// Waits until the other end has closed the connection.
+async fn gone(stream: &TcpStream) -> io::Result<()> {
+    loop {
+        stream.readable().await?;
+        match stream.try_read(&mut [0; 64]) {
+            Ok(0) => return Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+            Ok(_) | Err(_) => {}
         }
     }
 }
@@ -208,7 +223,7 @@ struct State {
     requests: Mutex<Vec<RecordedRequest>>,
     healthy: AtomicBool,
     checks: AtomicUsize,
-    at_once: AtomicUsize,
+    at_once: watch::Sender<usize>,
     most_at_once: AtomicUsize,
 }
 
@@ -240,7 +255,7 @@ impl ScriptedServer {
             requests: Mutex::default(),
             healthy: AtomicBool::new(true),
             checks: AtomicUsize::new(0),
-            at_once: AtomicUsize::new(0),
+            at_once: watch::Sender::new(0),
             most_at_once: AtomicUsize::new(0),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&state)));
@@ -266,6 +281,12 @@ impl ScriptedServer {
     /// How often it was asked for its health.
     pub fn checks(&self) -> usize {
         self.state.checks.load(Ordering::SeqCst)
+    }
+
+    /// Waits until no request is under way: all are answered, or were given up by whoever sent them.
+    pub async fn idle(&self) {
+        let mut at_once = self.state.at_once.subscribe();
+        at_once.wait_for(|requests| *requests == 0).await.expect("the server outlives this");
     }
 
     /// Most requests that were under way at the same time.
@@ -315,7 +336,8 @@ struct UnderWay<'a>(&'a State);
 
 impl<'a> UnderWay<'a> {
     fn new(state: &'a State) -> Self {
-        let at_once = state.at_once.fetch_add(1, Ordering::SeqCst) + 1;
+        state.at_once.send_modify(|requests| *requests += 1);
+        let at_once = *state.at_once.borrow();
         state.most_at_once.fetch_max(at_once, Ordering::SeqCst);
         Self(state)
     }
@@ -323,7 +345,7 @@ impl<'a> UnderWay<'a> {
 
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
-        self.0.at_once.fetch_sub(1, Ordering::SeqCst);
+        self.0.at_once.send_modify(|requests| *requests -= 1);
     }
 }
 

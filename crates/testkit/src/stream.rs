@@ -29,6 +29,31 @@ pub(crate) fn events(completion: &Value) -> Vec<u8> {
     add_tokens(&mut chunks, completion);
     chunks.push(chunk(&json!({"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]})));
     chunks.push(json!({"choices": [], "usage": completion["usage"]}));
+    encode(&chunks)
+}
+
+/// The same for a text completion: an event for each token, of which the first has the ids of the prompt and the text.
+pub(crate) fn text_events(completion: &Value) -> Vec<u8> {
+    let choice = &completion["choices"][0];
+    let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let logprobs = list(&choice["logprobs"]["token_logprobs"]);
+    let event = |(number, id): (usize, &Value)| {
+        let logprobs = json!({"token_logprobs": logprobs.get(number..=number).unwrap_or_default()});
+        let mut part = json!({"index": 0, "text": "", "token_ids": [id], "logprobs": logprobs});
+        if number == 0 {
+            part["prompt_token_ids"] = choice["prompt_token_ids"].clone();
+            part["text"] = choice["text"].clone();
+        }
+        json!({"object": "text_completion", "choices": [part]})
+    };
+    let mut chunks: Vec<Value> = list(&choice["token_ids"]).iter().enumerate().map(event).collect();
+    let end = json!({"index": 0, "text": "", "finish_reason": choice["finish_reason"]});
+    chunks.push(json!({"object": "text_completion", "choices": [end]}));
+    chunks.push(json!({"choices": [], "usage": completion["usage"]}));
+    encode(&chunks)
+}
+
+fn encode(chunks: &[Value]) -> Vec<u8> {
     let data = chunks.iter().map(Value::to_string).chain(["[DONE]".to_owned()]);
     data.map(|data| format!("data: {data}\n\n")).collect::<String>().into_bytes()
 }

@@ -23,6 +23,8 @@ pub(super) struct Machine<'a> {
     pub(super) policy: &'a mut dyn Policy,
     pub(super) prompts: &'a Prompts,
     pub(super) tokens: &'a dyn CountTokens,
+    /// Tokens of the words around code in any prompt.
+    pub(super) words: usize,
     pub(super) files: Workspace,
     /// Code that is known to matter.
     pub(super) context: FileContext,
@@ -233,10 +235,11 @@ impl Machine<'_> {
         same.map(|visit| (visit.opening.as_str(), visit.action.as_deref().unwrap_or_default())).collect()
     }
 
-    /// Tokens of code that fit in a prompt of at most `most`, beside the problem and the answer.
+    /// Tokens of code that fit in a prompt of at most `most`, beside the problem, the words around it and the answer.
     pub(super) fn room(&self, most: usize) -> usize {
         let answer = usize::try_from(self.config.max_answer_tokens).unwrap_or(usize::MAX);
-        let taken = answer.saturating_add(self.tokens.count(&self.problem.problem_statement));
+        let problem = self.tokens.count(&self.problem.problem_statement);
+        let taken = answer.saturating_add(problem).saturating_add(self.words);
         most.min(self.config.context_tokens.saturating_sub(taken))
     }
 }

@@ -28,4 +28,4 @@ pub use index::Embedder;
 pub use lines::{Raised, is_string_in, is_test_pattern, line_after, line_before};
 pub use scaffold::Workflow;
 pub use show::Show;
-pub use tokens::{CountTokens, WordTokens};
+pub use tokens::{CountTokens, EstimatedTokens, ModelTokens, WordTokens};

@@ -18,7 +18,7 @@ use super::file::FileRules;
 use super::index::{CodeIndex, Embedder, Snapshot};
 use super::machine::Machine;
 use super::templates::TEMPLATES;
-use super::tokens::{CountTokens, WordTokens};
+use super::tokens::{CountTokens, EstimatedTokens};
 use crate::patch::conclude;
 use crate::prompts::Prompts;
 use crate::{AgentCause, AgentError, Outcome, PromptError, Scaffold};
@@ -38,13 +38,13 @@ pub struct Workflow {
 }
 
 impl Workflow {
-    /// With the built-in prompts, ranking by words, and a stand-in for counting tokens.
+    /// With the built-in prompts, ranking by words, and an estimate in place of counted tokens.
     pub fn new(config: WorkflowConfig) -> Self {
         Self {
             config,
             prompts: Self::builtin_prompts(),
             embedder: None,
-            tokens: Arc::new(WordTokens),
+            tokens: Arc::new(EstimatedTokens),
             shared: Mutex::default(),
         }
     }
@@ -70,6 +70,13 @@ impl Workflow {
         let place = shared.get(&key).and_then(Weak::upgrade).unwrap_or_default();
         shared.insert(key, Arc::downgrade(&place));
         place
+    }
+
+    /// Tokens of the longest words that a state can say: a system prompt and another.
+    fn words(&self) -> usize {
+        let mut sizes: Vec<usize> = self.prompts.sources().map(|source| self.tokens.count(source)).collect();
+        sizes.sort_unstable_by(|one, other| other.cmp(one));
+        sizes.iter().take(2).sum()
     }
 
     async fn build_index(&self, sandbox: &dyn Sandbox) -> Result<Arc<CodeIndex>, AgentCause> {
@@ -100,6 +107,7 @@ impl Workflow {
             policy,
             prompts: &self.prompts,
             tokens: &*self.tokens,
+            words: self.words(),
             files: Workspace::new(index),
             context: FileContext::default(),
             first_look: None,

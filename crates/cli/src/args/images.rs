@@ -69,8 +69,6 @@ pub(crate) enum ImagesCommand {
 /// Flags of `images build`.
 #[derive(Debug, Args)]
 pub(crate) struct BuildArgs {
-    #[command(flatten)]
-    pub(crate) set: SetArgs,
     /// Say for each instance what building takes and what of its spec is left out, and build nothing
     #[arg(long)]
     pub(crate) explain: bool,
@@ -80,21 +78,23 @@ pub(crate) struct BuildArgs {
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) set: SetArgs,
 }
 
 /// Flags of `images check`.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    #[command(flatten)]
-    pub(crate) set: SetArgs,
     /// Images at once [default: number of processors]
     #[arg(short, long, value_parser = at_least_one)]
     pub(crate) jobs: Option<usize>,
-    #[command(flatten)]
-    pub(crate) sandbox: SandboxArgs,
     /// Form of the output
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) set: SetArgs,
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgs,
 }
 
 /// Flags of `images du`.

@@ -126,4 +126,6 @@ pub(crate) enum ImportName {
     /// Trajectories of SWE-agent
     #[value(name = "swe-agent")]
     SweAgent,
+    /// Trajectories of Harbor
+    Atif,
 }

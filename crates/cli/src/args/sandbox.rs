@@ -10,19 +10,19 @@ pub(crate) struct SandboxArgs {
     #[arg(long, value_enum, default_value_t = BackendName::Local)]
     pub(crate) backend: BackendName,
     /// Socket of the container daemon, for `--backend docker` [default: DOCKER_HOST, else the usual ones]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", hide_short_help = true)]
     pub(crate) docker_socket: Option<String>,
     /// Where images come from [default: `built` for `local`, `published` for `docker`]
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, hide_short_help = true)]
     pub(crate) images: Option<ImageSource>,
     /// Memory of a sandbox
-    #[arg(long, value_name = "SIZE", value_parser = super::images::size, default_value = "4G")]
+    #[arg(long, value_name = "SIZE", value_parser = super::images::size, default_value = "4G", hide_short_help = true)]
     pub(crate) memory: u64,
     /// Bytes that a sandbox may write
-    #[arg(long, value_name = "SIZE", value_parser = super::images::size, default_value = "2G")]
+    #[arg(long, value_name = "SIZE", value_parser = super::images::size, default_value = "2G", hide_short_help = true)]
     pub(crate) disk: u64,
     /// Processors of a sandbox, such as 1.5 [default: no limit]
-    #[arg(long, value_name = "NUMBER", value_parser = thousandths)]
+    #[arg(long, value_name = "NUMBER", value_parser = thousandths, hide_short_help = true)]
     pub(crate) cpus: Option<u32>,
 }
 

@@ -17,32 +17,34 @@ pub(crate) struct ScaffoldArgs {
     #[arg(long, default_value_t = 100)]
     pub(crate) max_steps: usize,
     /// Tokens (prompts and answers together) after which a rollout ends
-    #[arg(long)]
+    #[arg(long, hide_short_help = true)]
     pub(crate) max_tokens: Option<u64>,
     /// Dollars after which a rollout ends, by the prices of `--prices`
-    #[arg(long, value_name = "DOLLARS", requires = "prices", value_parser = amount)]
+    #[arg(long, value_name = "DOLLARS", requires = "prices", value_parser = amount, hide_short_help = true)]
     pub(crate) max_cost: Option<f64>,
     /// Seconds after which a rollout ends
     #[arg(long, default_value_t = 7200, value_name = "SECONDS")]
     pub(crate) timeout: u64,
     /// Behaviour of the file editor: ours, or that of a version of openhands-aci
-    #[arg(long, default_value = EditorVersion::default().name(), value_name = "VERSION",
+    #[arg(long, default_value = EditorVersion::default().name(), value_name = "VERSION", hide_short_help = true,
         value_parser = PossibleValuesParser::new(EditorVersion::ALL.map(EditorVersion::name)).map(editor_version))]
     pub(crate) editor_version: EditorVersion,
-    /// Folder of prompts that replace those of the scaffold: files of the same names, and `tools.json`
-    #[arg(long, value_name = "DIR")]
+    /// Folder of prompts that replace those of the scaffold
+    ///
+    /// It has files of the same names, and `tools.json` in place of the list of tools.
+    #[arg(long, value_name = "DIR", hide_short_help = true)]
     pub(crate) prompts: Option<PathBuf>,
     /// Whether files that the agent made belong to its patch
-    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL")]
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", hide_short_help = true)]
     pub(crate) new_files: bool,
     /// Whose customs hold in `codeact`: commands, observations and rules for being stuck
-    #[arg(long, value_enum, default_value_t = BehaviourName::Sane)]
+    #[arg(long, value_enum, default_value_t = BehaviourName::Sane, hide_short_help = true)]
     pub(crate) behaviour: BehaviourName,
     /// Model by whose embeddings the scaffold `workflow` finds code; it goes by words without one
-    #[arg(long, value_name = "MODEL")]
+    #[arg(long, value_name = "MODEL", hide_short_help = true)]
     pub(crate) embedding_model: Option<String>,
-    /// Address of its OpenAI-compatible endpoint, such as `http://host:8000/v1` [default: that of the policy's model]
-    #[arg(long, value_name = "URL", requires = "embedding_model")]
+    /// Address of its OpenAI-compatible endpoint [default: that of the policy's model]
+    #[arg(long, value_name = "URL", requires = "embedding_model", hide_short_help = true)]
     pub(crate) embedding_url: Option<String>,
 }
 

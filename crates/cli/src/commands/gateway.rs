@@ -144,7 +144,11 @@ fn tell(name: &InstanceId, closed: &io::Result<Option<Recording>>, printer: &Pri
     if let Ok(Some(recording)) = closed {
         let Recording { trajectory, .. } = recording;
         let tokens = trajectory.usage.total();
-        printer.line(&format!("closed {name}: {} calls, {tokens} tokens", trajectory.steps.len()));
+        let failed = match trajectory.failed_calls.len() {
+            0 => String::new(),
+            failed => format!(", {failed} more without a whole answer"),
+        };
+        printer.line(&format!("closed {name}: {} calls, {tokens} tokens{failed}", trajectory.steps.len()));
     }
 }
 

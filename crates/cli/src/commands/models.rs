@@ -7,13 +7,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use swegym_core::Instance;
 use swegym_model::{
-    ChatClient, ChatPolicy, ClientConfig, Notices, Price, Prices, Sampling, Secret, TokenModel, Totals,
-    rollout_seed,
+    ChatClient, ChatPolicy, ChatTemplate, ClientConfig, Notices, Price, Prices, Sampling, Secret, TokenModel,
+    ToolParser, Totals, rollout_seed,
 };
 use swegym_runner::PolicyFactory;
 
 use super::policies::NamedPolicy;
-use crate::args::ModelArgs;
+use crate::args::{BehaviourName, ModelArgs};
 use crate::printer::Printer;
 use crate::settings::{API_KEY, BASE_URL, variable};
 
@@ -28,6 +28,16 @@ pub(crate) fn model(args: &ModelArgs, printer: &Printer) -> anyhow::Result<Optio
     Ok(Some(NamedPolicy { name: model.clone(), factory, settings, client: Some(client) }))
 }
 
+/// Whether messages of the user that follow on each other are sent as one, where no flag says it: where the model's chat
+/// template is known and wants it, and as OpenHands does it.
+pub(crate) fn merges_turns(args: &ModelArgs, behaviour: BehaviourName) -> anyhow::Result<bool> {
+    if args.model.is_none() || args.merge_turns.is_some() {
+        return Ok(args.merge_turns.unwrap_or_default());
+    }
+    let template = args.tokens.tokenizer.as_deref().map(ChatTemplate::read).transpose()?;
+    Ok(behaviour == BehaviourName::Openhands || template.is_some_and(|template| template.alternates()))
+}
+
 fn config(model: &str, args: &ModelArgs, printer: &Printer) -> anyhow::Result<ClientConfig> {
     let mut base_urls = args.base_url.clone();
     if base_urls.is_empty() {
@@ -40,8 +50,8 @@ fn config(model: &str, args: &ModelArgs, printer: &Printer) -> anyhow::Result<Cl
         api_key: variable(API_KEY).map(|key| Secret::new(key.trim())),
         sampling: sampling(args)?,
         stream: args.stream,
-        token_ids: args.token_ids,
-        token_mode: args.tokenizer.as_deref().map(token_model).transpose()?,
+        token_ids: args.tokens.token_ids,
+        token_mode: token_mode(args)?,
         price: args.prices.as_deref().map(|path| price(path, model)).transpose()?,
         max_concurrency: args.max_concurrency,
         max_tries: 5,
@@ -51,13 +61,26 @@ fn config(model: &str, args: &ModelArgs, printer: &Printer) -> anyhow::Result<Cl
     })
 }
 
+fn token_mode(args: &ModelArgs) -> anyhow::Result<Option<Arc<TokenModel>>> {
+    let folder = args.tokens.tokenizer.as_deref().filter(|_| args.tokens.token_mode);
+    folder.map(|folder| token_model(folder, args.tokens.tool_parser)).transpose()
+}
+
 #[cfg(feature = "tokenizer")]
-fn token_model(folder: &Path) -> anyhow::Result<Arc<TokenModel>> {
-    Ok(Arc::new(TokenModel::read(folder)?))
+fn token_model(folder: &Path, parser: Option<ToolParser>) -> anyhow::Result<Arc<TokenModel>> {
+    let TokenModel { template, tokenizer } = TokenModel::read(folder)?;
+    let parser = parser.unwrap_or(template.tool_parser());
+    Ok(Arc::new(TokenModel { template: template.with_tool_parser(parser), tokenizer }))
 }
 
 #[cfg(not(feature = "tokenizer"))]
-fn token_model(_: &Path) -> anyhow::Result<Arc<TokenModel>> {
+fn token_model(_: &Path, _: Option<ToolParser>) -> anyhow::Result<Arc<TokenModel>> {
+    without_tokenizers()
+}
+
+/// What is said where it takes a tokenizer.
+#[cfg(not(feature = "tokenizer"))]
+pub(crate) fn without_tokenizers<T>() -> anyhow::Result<T> {
     anyhow::bail!("read a tokenizer: this program was built without it; build it with `--features tokenizer`")
 }
 
@@ -100,10 +123,12 @@ fn settings(args: &ModelArgs, config: &ClientConfig) -> anyhow::Result<toml::Tab
     if let Some(seed) = args.seed_sampling {
         settings.insert("seed_sampling".to_owned(), i64::try_from(seed).unwrap_or(i64::MAX).into());
     }
-    if args.token_mode {
+    if args.tokens.token_mode {
         settings.insert("token_mode".to_owned(), true.into());
+        let parser = config.token_mode.as_ref().map(|model| model.template.tool_parser().name());
+        settings.extend(parser.map(|parser| ("tool_parser".to_owned(), parser.into())));
     }
-    if args.token_ids {
+    if args.tokens.token_ids {
         settings.insert("token_ids".to_owned(), true.into());
     }
     Ok(settings)

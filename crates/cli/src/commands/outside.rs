@@ -30,7 +30,7 @@ pub(crate) async fn outside(
     let files = args.outside.agent_path.as_deref().map(folder).transpose()?;
     ensure!(args.model.base_url.len() < 2, "point an outside agent at the model: it takes one `--base-url`");
     let endpoint = endpoint(args.model.base_url.first().cloned(), args.model.model.clone())?;
-    let tokens = args.model.token_ids;
+    let tokens = args.model.tokens.token_ids;
     let gateway = GatewayConfig { tokens, ..GatewayConfig::new(endpoint, random_secret()?) };
     let gateway = Gateway::new(gateway, None)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
@@ -64,7 +64,7 @@ fn settings(args: &RolloutArgs, command: &str) -> toml::Table {
         ("max_steps".to_owned(), number(args.scaffold.max_steps as u64)),
         ("timeout".to_owned(), number(args.scaffold.timeout)),
     ]);
-    if args.model.token_ids {
+    if args.model.tokens.token_ids {
         settings.insert("token_ids".to_owned(), true.into());
     }
     if let Some(path) = &args.outside.agent_path {

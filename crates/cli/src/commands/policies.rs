@@ -9,7 +9,9 @@ use swegym_core::fncall::TextFormat;
 use swegym_core::{Instance, TestCommand};
 use swegym_environment::{EnvironmentSpec, Specs};
 use swegym_harness::test_command;
-use swegym_model::{ChatClient, GoldPolicy, GoldTask, NoopPolicy, Script, TextTools, read_text_format};
+use swegym_model::{
+    ChatClient, GoldPolicy, GoldTask, MergeTurns, NoopPolicy, Script, TextTools, read_text_format,
+};
 use swegym_runner::PolicyFactory;
 
 use crate::args::{BuiltinPolicy, ToolFormat};
@@ -45,6 +47,17 @@ impl NamedPolicy {
         });
         settings.insert("tool_format".to_owned(), "text".into());
         Ok(Self { name, factory, settings, client })
+    }
+}
+
+impl NamedPolicy {
+    /// The policy that sends messages of the user that follow on each other as one.
+    pub(crate) fn merging_turns(self) -> Self {
+        let Self { name, factory, mut settings, client } = self;
+        let factory: PolicyFactory =
+            Arc::new(move |instance, sample| Ok(Box::new(MergeTurns::new(factory(instance, sample)?))));
+        settings.insert("merge_turns".to_owned(), true.into());
+        Self { name, factory, settings, client }
     }
 }
 

@@ -36,6 +36,8 @@ pub(crate) async fn run(args: RolloutArgs, printer: &Printer) -> anyhow::Result<
             models::model(&args.model, printer)?.context("choose a policy: give `--model` or `--policy`")?
         }
     };
+    let merges = models::merges_turns(&args.model, args.scaffold.behaviour)?;
+    let policy = if merges { policy.merging_turns() } else { policy };
     let policy = policy.with_tool_format(args.model.tool_format, args.scaffold.prompts.as_deref())?;
     let folder = args.set.output.clone().unwrap_or_else(|| Path::new("runs").join(folder_name(&policy.name)));
     let (ConfiguredScaffold { scaffold, settings: scaffold_settings }, service) =

@@ -1,11 +1,13 @@
 //! From flags to scaffolds.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use swegym_agent::workflow::ModelTokens;
 use swegym_agent::{Behaviour, CodeAct, Mini, Prompts, Scaffold, ScaffoldConfig, Workflow, WorkflowConfig};
-use swegym_model::{ClientConfig, EmbeddingClient, Secret};
+use swegym_model::{ClientConfig, EmbeddingClient, Secret, Tokenizer};
 
 use crate::args::{BehaviourName, ModelArgs, ScaffoldArgs, ScaffoldName};
 use crate::settings::{API_KEY, BASE_URL, EMBEDDING_API_KEY, variable};
@@ -56,6 +58,10 @@ pub(crate) fn scaffold(args: &ScaffoldArgs, model: &ModelArgs) -> anyhow::Result
             let mut workflow =
                 Workflow::new(WorkflowConfig { scaffold: config, ..WorkflowConfig::default() });
             workflow.prompts = prompts.unwrap_or(Workflow::builtin_prompts());
+            if let Some(folder) = &model.tokens.tokenizer {
+                workflow.tokens = Arc::new(ModelTokens(tokenizer(folder)?));
+                settings.insert("tokenizer".to_owned(), folder.to_string_lossy().into_owned().into());
+            }
             if let Some(name) = &args.embedding_model {
                 workflow.embedder = Some(Arc::new(embeddings(name, args, model, &mut settings)?));
             }
@@ -68,6 +74,16 @@ pub(crate) fn scaffold(args: &ScaffoldArgs, model: &ModelArgs) -> anyhow::Result
         }),
     };
     Ok(configured(scaffold, settings))
+}
+
+#[cfg(feature = "tokenizer")]
+fn tokenizer(folder: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
+    Ok(swegym_model::read_tokenizer(folder)?)
+}
+
+#[cfg(not(feature = "tokenizer"))]
+fn tokenizer(_: &Path) -> anyhow::Result<Box<dyn Tokenizer>> {
+    super::models::without_tokenizers()
 }
 
 fn embeddings(

@@ -5,5 +5,5 @@
 mod recording;
 mod sent;
 
-pub use recording::{Addition, Answer, Call, Recorder};
+pub use recording::{Addition, Answer, Call, CallFailure, Recorder};
 pub use sent::{SentMessage, sent_prompt};

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::sent::{SentMessage, wholes};
-use crate::{Completion, CompletionTokens, ExitStatus, Message, Step, ToolSpec, Trajectory, Usage};
+use crate::{
+    CallFailureKind, Completion, CompletionTokens, ExitStatus, FailedCall, Message, PartialAnswer, Step,
+    ToolSpec, Trajectory, Usage,
+};
 
 /// Node of the tree before the first message.
 const ROOT: usize = 0;
@@ -42,6 +45,17 @@ pub struct Answer {
     pub tokens: Option<CompletionTokens>,
 }
 
+/// Why a call got no whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallFailure {
+    /// Who ended it.
+    pub kind: CallFailureKind,
+    /// What happened.
+    pub message: String,
+    /// HTTP status of the endpoint, where it gave one.
+    pub status: Option<u16>,
+}
+
 /// What one call adds to a trajectory.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Addition {
@@ -49,6 +63,9 @@ pub struct Addition {
     pub messages: Vec<Message>,
     /// One for each answer.
     pub steps: Vec<Step>,
+    /// The call itself, where it got no whole answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<FailedCall>,
     /// Tools on offer, told by the first call.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<ToolSpec>,
@@ -78,6 +95,15 @@ pub struct Recorder {
     edges: HashMap<(usize, usize), usize>,
 }
 
+/// A call before its answer.
+struct Begun {
+    is_first: bool,
+    messages_before: usize,
+    ranges: Vec<(usize, usize)>,
+    node: usize,
+    request: Map<String, Value>,
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Known {
     first: usize,
@@ -101,7 +127,13 @@ impl Recorder {
             recorder.push(SentMessage { message, whole });
         }
         for step in &trajectory.steps {
-            recorder.follow(step);
+            let node = recorder.follow(&step.prompt, step.message_index);
+            if step.message_index < recorder.first.len() {
+                recorder.link(node, step.message_index);
+            }
+        }
+        for call in &trajectory.failed_calls {
+            recorder.follow(&call.prompt, 0);
         }
         recorder
     }
@@ -124,17 +156,8 @@ impl Recorder {
 
     /// Adds a call; gives back what it added.
     pub fn record(&mut self, call: Call<'_>) -> Addition {
-        let (messages_before, steps_before) = (self.trajectory.messages.len(), self.trajectory.steps.len());
-        let mut request = call.fields;
-        let is_first = steps_before == 0;
-        self.offer(call.tools, is_first, &mut request);
-        if is_first && self.trajectory.policy.is_empty() {
-            call.model.clone_into(&mut self.trajectory.policy);
-        } else if call.model != self.trajectory.policy {
-            request.insert("model".to_owned(), call.model.into());
-        }
-        let (indices, node) = self.place(call.messages);
-        let ranges = ranges(&indices);
+        let steps_before = self.trajectory.steps.len();
+        let Begun { is_first, messages_before, ranges, node, mut request } = self.begin(&call);
         for answer in call.answers {
             self.answer(answer, &ranges, node, call.model_ms);
         }
@@ -142,9 +165,59 @@ impl Recorder {
         if let Some(step) = self.trajectory.steps.get_mut(steps_before) {
             step.request = request;
         }
+        let steps = self.trajectory.steps[steps_before..].to_vec();
+        self.addition(is_first, messages_before, steps, None)
+    }
+
+    /// Adds a call that got no whole answer: its answers are what had come of them. Gives back what it added.
+    pub fn record_failed(&mut self, call: Call<'_>, failure: CallFailure) -> Addition {
+        let Begun { is_first, messages_before, ranges, mut request, .. } = self.begin(&call);
+        self.tell_wholes(messages_before, &mut request);
+        let usage = call.answers.first().map(|answer| answer.usage).unwrap_or_default();
+        let received = call.answers.into_iter();
+        let failed = FailedCall {
+            steps_before: self.trajectory.steps.len(),
+            prompt: ranges,
+            request,
+            kind: failure.kind,
+            message: failure.message,
+            status: failure.status,
+            received: received
+                .map(|Answer { message, tokens, .. }| PartialAnswer { message, tokens })
+                .collect(),
+            usage,
+            model_ms: call.model_ms,
+        };
+        self.trajectory.failed_calls.push(failed.clone());
+        self.addition(is_first, messages_before, Vec::new(), Some(failed))
+    }
+
+    /// Places what a call sends.
+    fn begin(&mut self, call: &Call<'_>) -> Begun {
+        let messages_before = self.trajectory.messages.len();
+        let is_first = self.trajectory.has_no_call();
+        let mut request = call.fields.clone();
+        self.offer(call.tools, is_first, &mut request);
+        if is_first && self.trajectory.policy.is_empty() {
+            call.model.clone_into(&mut self.trajectory.policy);
+        } else if call.model != self.trajectory.policy {
+            request.insert("model".to_owned(), call.model.into());
+        }
+        let (indices, node) = self.place(call.messages);
+        Begun { is_first, messages_before, ranges: ranges(&indices), node, request }
+    }
+
+    fn addition(
+        &self,
+        is_first: bool,
+        messages_before: usize,
+        steps: Vec<Step>,
+        failed: Option<FailedCall>,
+    ) -> Addition {
         Addition {
             messages: self.trajectory.messages[messages_before..].to_vec(),
-            steps: self.trajectory.steps[steps_before..].to_vec(),
+            steps,
+            failed,
             tools: if is_first { self.trajectory.tools.clone() } else { Vec::new() },
             policy: if is_first { self.trajectory.policy.clone() } else { String::new() },
         }
@@ -204,19 +277,17 @@ impl Recorder {
         self.link(node, index);
     }
 
-    /// Goes the way of a step that is already stored.
-    fn follow(&mut self, step: &Step) {
-        let all = step.prompt.is_empty().then_some((0, step.message_index));
+    /// Goes the way of a prompt that is already stored; where it does not say, that is everything up to `end`.
+    fn follow(&mut self, prompt: &[(usize, usize)], end: usize) -> usize {
+        let all = prompt.is_empty().then_some((0, end));
         let mut node = ROOT;
-        for (start, end) in step.prompt.iter().copied().chain(all) {
+        for (start, end) in prompt.iter().copied().chain(all) {
             for index in start..end.min(self.first.len()) {
                 let edge = (node, self.first[index]);
                 node = self.edges.get(&edge).copied().unwrap_or_else(|| self.link(node, index));
             }
         }
-        if step.message_index < self.first.len() {
-            self.link(node, step.message_index);
-        }
+        node
     }
 
     fn link(&mut self, node: usize, index: usize) -> usize {
@@ -276,13 +347,18 @@ impl Recorder {
 impl Trajectory {
     /// Appends what a [`Recorder`] added elsewhere.
     pub fn add(&mut self, addition: Addition) {
-        let Addition { messages, steps, tools, policy } = addition;
-        if self.steps.is_empty() {
+        let Addition { messages, steps, failed, tools, policy } = addition;
+        if self.has_no_call() {
             (self.tools, self.policy) = (tools, policy);
         }
         self.messages.extend(messages);
         steps.iter().for_each(|step| self.usage += step.usage);
         self.steps.extend(steps);
+        self.failed_calls.extend(failed);
+    }
+
+    fn has_no_call(&self) -> bool {
+        self.steps.is_empty() && self.failed_calls.is_empty()
     }
 }
 

@@ -38,7 +38,9 @@ pub fn sent_prompt(trajectory: &Trajectory, step: &Step) -> Vec<Map<String, Valu
 
 /// Messages that say more than fits, by index.
 pub(super) fn wholes(trajectory: &Trajectory) -> HashMap<usize, Map<String, Value>> {
-    let told = trajectory.steps.iter().filter_map(|step| step.request.get("messages")?.as_object());
+    let requests = trajectory.steps.iter().map(|step| &step.request);
+    let requests = requests.chain(trajectory.failed_calls.iter().map(|call| &call.request));
+    let told = requests.filter_map(|request| request.get("messages")?.as_object());
     let read = |(index, whole): (&String, &Value)| Some((index.parse().ok()?, whole.as_object()?.clone()));
     told.flatten().filter_map(read).collect()
 }

@@ -9,7 +9,7 @@ use toml::Table;
 
 use super::inputs::{self, Input};
 use super::rollout::Imported;
-use super::{mini, openhands, swe_agent};
+use super::{atif, mini, openhands, swe_agent};
 use crate::{DataError, RolloutFiles, RunConfig, RunDir};
 
 /// Formats that rollouts are read from.
@@ -24,6 +24,8 @@ pub enum ImportFormat {
     Mini,
     /// Trajectories of SWE-agent, a file each.
     SweAgent,
+    /// Trajectories of Harbor, a file each.
+    Atif,
 }
 
 /// What an import came to.
@@ -131,6 +133,7 @@ fn read(input: &Input, (place, value): &(String, Value)) -> Result<Imported, Dat
         Some(ImportFormat::OpenHands) => openhands::read(value),
         Some(ImportFormat::Mini) => mini::read(value, &input.instance()),
         Some(ImportFormat::SweAgent) => swe_agent::read(value, &input.instance()),
+        Some(ImportFormat::Atif) => atif::read(value),
         Some(ImportFormat::Auto) | None => Err("it is in none of the known formats".to_owned()),
     };
     read.map_err(|message| DataError::Row { path: input.path.clone(), place: place.clone(), message })

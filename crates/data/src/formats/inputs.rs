@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use flate2::read::MultiGzDecoder;
 use serde_json::Value;
 
+use super::atif;
 use super::import::ImportFormat;
 use crate::atomic::digest as digest_bytes;
 use crate::error::IoContext;
@@ -19,6 +20,8 @@ const MAX_DEPTH: usize = 8;
 /// Ends of the names of files that an import looks for in folders.
 const MINI: &str = ".traj.json";
 const SWE_AGENT: &str = ".traj";
+/// The name that Harbor gives every trajectory.
+const ATIF: &str = "trajectory.json";
 const ROWS: [&str; 2] = [".jsonl", ".jsonl.gz"];
 const WITH_COMPLETIONS: &str = ".with_completions.jsonl.gz";
 
@@ -106,6 +109,7 @@ fn by_name(name: &str) -> ImportFormat {
     match name {
         _ if name.ends_with(MINI) => ImportFormat::Mini,
         _ if name.ends_with(SWE_AGENT) => ImportFormat::SweAgent,
+        _ if name == ATIF => ImportFormat::Atif,
         _ if ROWS.iter().any(|end| name.ends_with(end)) => ImportFormat::OpenHands,
         _ => ImportFormat::Auto,
     }
@@ -129,6 +133,7 @@ impl Input {
         match self.format {
             ImportFormat::Auto if has("test_result") => Some(ImportFormat::OpenHands),
             ImportFormat::Auto if has("messages") && has("info") => Some(ImportFormat::Mini),
+            ImportFormat::Auto if atif::is_one(row) => Some(ImportFormat::Atif),
             ImportFormat::Auto if has("trajectory") => Some(ImportFormat::SweAgent),
             ImportFormat::Auto => None,
             format => Some(format),

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use swegym_core::{
-    Boundary, ExitStatus, Failure, InstanceId, Patch, ROLLOUT_SCHEMA_VERSION, RolloutKey, RolloutRecord,
-    RolloutStatus, TRAJECTORY_SCHEMA_VERSION, Timings, Trajectory, Usage, Verdict,
+    Boundary, CompletionTokens, ExitStatus, Failure, InstanceId, Patch, ROLLOUT_SCHEMA_VERSION, RolloutKey,
+    RolloutRecord, RolloutStatus, StepTokens, TRAJECTORY_SCHEMA_VERSION, Timings, Trajectory, Usage, Verdict,
 };
 
 /// Characters that are kept of another program's words about why it failed.
@@ -69,6 +69,23 @@ impl Times {
     }
 }
 
+/// Token ids of answers one after the other, of which each is stored without what it has in common with the last.
+#[derive(Default)]
+pub(crate) struct TokenChain(Vec<u32>);
+
+impl TokenChain {
+    /// The tokens of the next answer.
+    pub(crate) fn pack(&mut self, tokens: CompletionTokens) -> StepTokens {
+        let CompletionTokens { prompt_token_ids: mut prompt, completion_token_ids, logprobs } = tokens;
+        let shared = self.0.iter().zip(&prompt).take_while(|(one, other)| one == other).count();
+        prompt.drain(..shared);
+        self.0.truncate(shared);
+        self.0.extend(prompt.iter().chain(&completion_token_ids));
+        let new = CompletionTokens { prompt_token_ids: prompt, completion_token_ids, logprobs };
+        StepTokens { shared, new }
+    }
+}
+
 /// A rollout that was read from a file of another program.
 #[derive(Debug)]
 pub(crate) struct Imported {
@@ -90,8 +107,10 @@ pub(crate) fn unbegun(instance_id: InstanceId, scaffold: String, policy: String)
         policy,
         tools: Vec::new(),
         tool_format: None,
+        merged_turns: false,
         messages: Vec::new(),
         steps: Vec::new(),
+        failed_calls: Vec::new(),
         exit_status: ExitStatus::Unknown,
         usage: Usage::default(),
     }

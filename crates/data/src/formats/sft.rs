@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use serde::Serialize;
-use swegym_core::{InstanceId, Message, Trajectory};
+use swegym_core::{InstanceId, Message, Trajectory, merged_turns};
 
 use super::chat::{Tool, tools};
 use super::conversations::conversations;
@@ -78,14 +78,19 @@ fn written_as<'a>(
     trajectory: &Trajectory,
     messages: Vec<&'a Message>,
 ) -> Option<Vec<Cow<'a, Message>>> {
-    match form {
-        ToolFormat::Native => Some(messages.into_iter().map(Cow::Borrowed).collect()),
+    let messages: Vec<Cow<'_, Message>> = match form {
+        ToolFormat::Native => messages.into_iter().map(Cow::Borrowed).collect(),
         ToolFormat::Text => {
             let messages: Vec<Message> = messages.into_iter().cloned().collect();
             let text = sft_text(trajectory, &messages, None).ok()?;
-            Some(text.into_iter().map(Cow::Owned).collect())
+            text.into_iter().map(Cow::Owned).collect()
         }
+    };
+    if !trajectory.merged_turns {
+        return Some(messages);
     }
+    let merged = merged_turns(messages.into_iter().map(Cow::into_owned));
+    Some(merged.into_iter().map(Cow::Owned).collect())
 }
 
 fn row<'a>(

@@ -87,8 +87,10 @@ fn trajectory(key: &RolloutKey) -> Trajectory {
         policy: "m".to_owned(),
         tools: vec![bash],
         tool_format: None,
+        merged_turns: false,
         messages: vec![Message::text(Role::User, format!("solve {key}"))],
         steps: Vec::new(),
+        failed_calls: Vec::new(),
         exit_status: ExitStatus::Finished,
         usage: Usage::default(),
     }

@@ -68,7 +68,7 @@ impl EndpointConfig {
 /// Limits of a gateway. The first ones are a budget of each rollout: beyond it, calls are refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GatewayLimits {
-    /// Answers.
+    /// Answers, and calls that the caller gave up.
     pub max_steps: usize,
     /// Tokens of prompts and answers together, where the endpoint counts them.
     pub max_tokens: Option<u64>,

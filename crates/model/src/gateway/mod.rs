@@ -2,7 +2,8 @@
 //! each rollout as its trajectory.
 //!
 //! Who calls is hostile. What must stay true: no answer, error or header holds the key of the endpoint behind; a
-//! caller reaches the rollout that its own key names and no other; a call is recorded before its answer is complete.
+//! caller reaches the rollout that its own key names and no other; a call is recorded before its answer is complete, and
+//! one that comes to no whole answer with what had come of it and why.
 
 mod answer;
 mod chat;
@@ -15,6 +16,7 @@ mod session;
 mod sessions;
 mod stream;
 mod upstream;
+mod watched;
 
 pub use config::{EndpointConfig, GatewayConfig, GatewayLimits};
 pub use serve::Listener;

@@ -56,18 +56,21 @@ impl Gateway {
         self.shared.keyring.key(name)
     }
 
-    /// Ends a rollout: calls under way are not recorded any more. Nothing where no call came.
+    /// Ends a rollout: calls under way are abandoned, and recorded as that. Nothing where no call came.
     ///
     /// # Errors
     /// When its archive cannot be written.
     pub async fn close(&self, name: &InstanceId) -> io::Result<Option<Recording>> {
         let Some(session) = self.shared.lock().remove(name) else { return Ok(None) };
+        session.settle().await;
         tokio::task::spawn_blocking(move || session.close()).await.map_err(io::Error::other)?
     }
 
     /// Ends a rollout of which nobody wants to know.
     pub fn forget(&self, name: &InstanceId) {
-        self.shared.lock().remove(name);
+        if let Some(session) = self.shared.lock().remove(name) {
+            session.end();
+        }
     }
 
     /// Ends rollouts that no call came for in a while. Gives back which, and what came of each.
@@ -128,8 +131,10 @@ impl Shared {
             policy: String::new(),
             tools: Vec::new(),
             tool_format: None,
+            merged_turns: false,
             messages: Vec::new(),
             steps: Vec::new(),
+            failed_calls: Vec::new(),
             exit_status: ExitStatus::Finished,
             usage: Usage::default(),
         }

@@ -5,12 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use swegym_agent::{OutsideAgent, ScaffoldConfig};
 use swegym_core::{Connection, ConnectionCounts, ExitStatus, Problem, RolloutStatus};
 use swegym_model::gateway::{EndpointConfig, Gateway, GatewayConfig, Listener};
 use swegym_model::{NoopPolicy, Policy, Secret};
 use swegym_runner::{PolicyFactory, ScaffoldSolver, Workshop};
-use swegym_sandbox::{Allowlist, Network};
+use swegym_sandbox::{Allowlist, Backend, Network, Sandbox, SandboxError, SandboxSpec};
 use swegym_testkit::{Reply, ScriptedServer};
 
 use crate::toy::{ATTEMPTS, Toy, key};
@@ -59,7 +60,10 @@ struct Place {
 impl Place {
     /// `None` where sandboxes are not possible, after saying so.
     async fn new(server: ScriptedServer) -> Option<Self> {
-        let toy = Toy::start().await?;
+        Some(Self::on(Toy::start().await?, server).await)
+    }
+
+    async fn on(toy: Toy, server: ScriptedServer) -> Self {
         let mut endpoint = EndpointConfig::new(server.base_url());
         endpoint.api_key = Some(Secret::new(REAL_KEY));
         let gateway = Gateway::new(GatewayConfig::new(endpoint, Secret::new("s")), None).unwrap();
@@ -69,7 +73,7 @@ impl Place {
         tokio::spawn(async move { serving.serve(Listener::Tcp(listener)).await });
         let network = Network::Allowlist(Allowlist { hosts: Vec::new(), service });
         let agents = tempfile::tempdir().unwrap();
-        Some(Self { toy, server, gateway, network, said: Arc::default(), agents })
+        Self { toy, server, gateway, network, said: Arc::default(), agents }
     }
 
     /// A workshop whose agent is [`AGENT`] and this script after it.
@@ -101,12 +105,12 @@ impl Place {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outside_agent_solves_an_instance() {
-    let Some(place) = Place::new(ScriptedServer::start_with(|_| fix()).await).await else { return };
+/// What holds on every backend.
+pub(crate) async fn solves_an_instance(toy: Toy) {
+    let place = Place::on(toy, ScriptedServer::start_with(|_| fix()).await).await;
     let workshop = place.workshop(&format!("{SOLVE}echo done\n"), ScaffoldConfig::default());
     let ran = place.toy.run("solved", workshop, &place.toy.plan(2)).await;
-    assert_eq!(ran.counts(), (2, 2, 2, 0), "{}", place.said());
+    assert_eq!(ran.counts(), (2, 2, 2, 0), "{}{:?}", place.said(), ran.record(1));
     assert_eq!(place.said(), "done\ndone\n");
     let record = ran.record(1);
     assert_eq!(
@@ -120,6 +124,36 @@ async fn an_outside_agent_solves_an_instance() {
     assert_eq!(sent.header("authorization"), Some(format!("Bearer {REAL_KEY}").as_str()));
     let patch = ran.view.patch(&key(1)).unwrap().unwrap();
     assert!(!String::from_utf8_lossy(patch.as_bytes()).contains("problem.md"), "{patch:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outside_agent_solves_an_instance() {
+    let Some(toy) = Toy::start().await else { return };
+    solves_an_instance(toy).await;
+}
+
+/// A backend whose daemon does not see the folders of this machine.
+struct Walled(Arc<dyn Backend>);
+
+#[async_trait]
+impl Backend for Walled {
+    async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
+        if !spec.extra_binds.is_empty() {
+            return Err(SandboxError::Unsupported { action: "show a folder of the host" });
+        }
+        self.0.create(spec).await
+    }
+
+    fn unenforced(&self) -> Vec<String> {
+        self.0.unenforced()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_agents_files_are_copied_where_they_cannot_be_seen() {
+    let Some(mut toy) = Toy::start().await else { return };
+    toy.backend = Arc::new(Walled(toy.backend));
+    solves_an_instance(toy).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

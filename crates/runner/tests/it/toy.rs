@@ -71,6 +71,14 @@ impl Toy {
         Some(Self { backend, repo, image, dir })
     }
 
+    /// On another backend, which is told of the folder with the repository and its tests.
+    pub(crate) fn on(backend: impl FnOnce(PathBuf) -> Arc<dyn Backend>, image: Image) -> Self {
+        let dir = TempDir::new().unwrap();
+        let repo = toy_repo();
+        let backend = backend(layer(dir.path(), &repo));
+        Self { backend, repo, image, dir }
+    }
+
     /// The task of the repository under `count` names. The names stand in the problem statements.
     pub(crate) fn instances(&self, count: usize) -> Vec<Arc<Instance>> {
         let row = self.repo.instance().to_row().clone();

@@ -14,6 +14,7 @@ pub(super) fn run(args: &RunsImportArgs, printer: &Printer) -> anyhow::Result<Ex
         ImportName::OpenHands => (ImportFormat::OpenHands, "openhands"),
         ImportName::Mini => (ImportFormat::Mini, "mini"),
         ImportName::SweAgent => (ImportFormat::SweAgent, "swe-agent"),
+        ImportName::Atif => (ImportFormat::Atif, "atif"),
     };
     let settings = [("imported_as".to_owned(), name.into())].into_iter().collect();
     let refuse = &mut |error: &swegym_data::DataError| printer.error(&format!("failed to {error}"));

@@ -2,8 +2,8 @@
 
 use anyhow::Context;
 use swegym_core::{
-    Connection, Connections, ExitStatus, InstanceId, Message, Role, RolloutKey, RolloutRecord, Step,
-    Trajectory,
+    CallFailureKind, Connection, Connections, ExitStatus, FailedCall, InstanceId, Message, Role, RolloutKey,
+    RolloutRecord, Step, Trajectory,
 };
 use swegym_data::RunView;
 
@@ -76,6 +76,9 @@ fn trajectory(run: &RunView, key: &RolloutKey, format: Format, printer: &Printer
         let step = steps.next_if(|step| step.message_index == index);
         show_message(&trajectory, message, step, printer);
     }
+    for call in &trajectory.failed_calls {
+        show_failed(call, printer);
+    }
     if let Some(connections) = run.connections(key)? {
         show_connections(&connections, printer);
     }
@@ -128,6 +131,20 @@ fn show_connections(connections: &Connections, printer: &Printer) {
             false => "refused".to_owned(),
         };
         printer.data(&format!("{at:.3} {place}: {verdict}"));
+    }
+}
+
+fn show_failed(call: &FailedCall, printer: &Printer) {
+    let kind = match call.kind {
+        CallFailureKind::Refused => "refused",
+        CallFailureKind::Broken => "broken",
+        CallFailureKind::Abandoned => "abandoned",
+    };
+    let seconds = call.model_ms as f64 / 1000.0;
+    let message = plain(&call.message);
+    printer.data(&format!("\n=== call after step {} {kind} ({seconds:.1} s): {message}", call.steps_before));
+    for part in &call.received {
+        printer.data(&plain(&serde_json::Value::Object(part.message.clone()).to_string()));
     }
 }
 

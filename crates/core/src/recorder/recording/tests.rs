@@ -221,3 +221,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_call_that_failed_is_no_part_of_any_conversation_but_its_prompt_is_kept() {
+    let mut recorder = Recorder::new(empty());
+    let asked = [text("system", "s"), message(json!({"role": "user", "content": "u", "mark": 1}))];
+    let failed = |recorder: &mut Recorder, messages: &[Sent]| {
+        let answers = vec![Answer { message: text("assistant", "hal"), ..Answer::default() }];
+        let tools =
+            [json!({"type": "function", "function": {"name": "f", "description": "", "parameters": {}}})];
+        let call = Call { messages, tools: &tools, model: "model", fields: Map::new(), answers, model_ms: 7 };
+        let kind = crate::CallFailureKind::Broken;
+        recorder.record_failed(call, CallFailure { kind, message: "it broke".into(), status: None })
+    };
+    let first = failed(&mut recorder, &asked);
+    let mut told = empty();
+    told.add(first);
+    assert_eq!(&told, recorder.trajectory(), "the journal says the same");
+    assert_eq!(told.tools[0].name, "f");
+    // A restart, the same again, and an answer.
+    let mut recorder = Recorder::new(told);
+    failed(&mut recorder, &asked);
+    call(&mut recorder, &asked, &text("assistant", "half an answer"));
+    let trajectory = recorder.finish(ExitStatus::Finished);
+    assert_eq!(trajectory.messages.len(), 3);
+    assert_eq!(sent_prompt(&trajectory, &trajectory.steps[0]), asked);
+    let prompts: Vec<_> =
+        trajectory.failed_calls.iter().map(|call| (call.prompt.clone(), call.model_ms)).collect();
+    assert_eq!(prompts, [(vec![(0, 2)], 7), (vec![(0, 2)], 7)]);
+}

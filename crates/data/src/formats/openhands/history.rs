@@ -1,11 +1,12 @@
 //! The history before version 1: what the model saw is told from actions and observations.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 use swegym_core::{Message, Role, ToolCall, Trajectory};
 
 use super::events::{ERROR, EXIT_CODE};
+use super::view::{Condensation, View};
 use crate::formats::chat;
 
 /// Appends the messages of a history.
@@ -16,6 +17,8 @@ pub(super) fn read(events: &[&Value], metadata: &Value, trajectory: &mut Traject
         limit: limit.and_then(|limit| usize::try_from(limit).ok()),
         last_response: None,
         calls: HashMap::new(),
+        view: View::default(),
+        answers: HashMap::new(),
     };
     for (number, event) in events.iter().enumerate() {
         reader.event(event).map_err(|error| format!("event {number}: {error}"))?;
@@ -31,18 +34,49 @@ struct Reader<'a> {
     last_response: Option<String>,
     /// Calls that were made up for actions that have none, by the id of the action.
     calls: HashMap<i64, ToolCall>,
+    view: View,
+    /// The answer that makes a call, by the id of the call.
+    answers: HashMap<String, usize>,
 }
 
 impl Reader<'_> {
     fn event(&mut self, event: &Value) -> Result<(), String> {
+        let before = self.trajectory.messages.len();
         match (chat::string(event, "action"), chat::string(event, "observation")) {
-            (Some(action), _) => self.action(&action, event),
-            (None, Some(observation)) => {
-                self.observation(&observation, event);
-                Ok(())
-            }
-            (None, None) => Err("is neither an action nor an observation".to_owned()),
+            (Some(action), _) if action == "condensation" => return self.condense(event),
+            (Some(action), _) if action == "condensation_request" => return Ok(()),
+            (Some(action), _) => self.action(&action, event)?,
+            (None, Some(observation)) => self.observation(&observation, event),
+            (None, None) => return Err("is neither an action nor an observation".to_owned()),
         }
+        // A further action of an answer goes with it.
+        let of_event = event.pointer("/tool_call_metadata/tool_call_id").and_then(Value::as_str);
+        let new = self.trajectory.messages.get(before);
+        let of_message = new.and_then(|message| message.tool_call_id.as_deref());
+        let answer = of_message.or(of_event).and_then(|id| self.answers.get(id)).copied();
+        self.view.add(id_of(event), new.map(|_| before), answer);
+        Ok(())
+    }
+
+    /// Events are forgotten, and a message of the user tells of them.
+    fn condense(&mut self, event: &Value) -> Result<(), String> {
+        let argument = |name: &str| event.get("args")?.get(name).filter(|value| !value.is_null());
+        let number = |name: &str| argument(name).and_then(Value::as_i64);
+        let ids = argument("forgotten_event_ids").and_then(Value::as_array);
+        let mut forgotten: HashSet<String> =
+            ids.into_iter().flatten().filter_map(Value::as_i64).map(|id| id.to_string()).collect();
+        let range = number("forgotten_events_start_id").zip(number("forgotten_events_end_id"));
+        if let Some((first, last)) = range {
+            forgotten.extend(self.view.ids_between(first, last));
+        }
+        let text = argument("summary").and_then(Value::as_str);
+        let summary = text.zip(number("summary_offset")).map(|(text, offset)| {
+            let text = clipped(text.to_owned(), self.limit);
+            self.trajectory.messages.push(Message::text(Role::User, text));
+            (usize::try_from(offset).unwrap_or_default(), self.trajectory.messages.len() - 1)
+        });
+        self.last_response = None;
+        self.view.condense(Condensation { forgotten, summary, summary_id: String::new() })
     }
 
     fn action(&mut self, action: &str, event: &Value) -> Result<(), String> {
@@ -57,9 +91,9 @@ impl Reader<'_> {
             self.respond(response)?;
         } else if action == "message" {
             let role = if from_agent { Role::Assistant } else { Role::User };
-            self.push(Message::text(role, content()));
+            self.push(Message::text(role, content()))?;
         } else if from_agent && let Some((name, given)) = tool_of(action) {
-            self.make_up_call(name, given, event);
+            self.make_up_call(name, given, event)?;
         }
         Ok(())
     }
@@ -79,23 +113,29 @@ impl Reader<'_> {
             return Ok(());
         }
         self.last_response = id;
-        let completion = chat::completion(message, Some(response), None);
-        self.trajectory.push_answer(completion, Vec::new(), 0);
+        self.answer(message, Some(response))
+    }
+
+    fn answer(&mut self, message: Message, response: Option<&Value>) -> Result<(), String> {
+        let index = self.trajectory.messages.len();
+        self.answers.extend(message.tool_calls.iter().map(|call| (call.id.clone(), index)));
+        let completion = chat::completion(message, response, None);
+        self.trajectory.push_answer(completion, self.view.prompt()?, 0);
         Ok(())
     }
 
-    fn push(&mut self, message: Message) {
+    fn push(&mut self, message: Message) -> Result<(), String> {
         self.last_response = None;
         match message.role {
-            Role::Assistant => {
-                let completion = chat::completion(message, None, None);
-                self.trajectory.push_answer(completion, Vec::new(), 0);
+            Role::Assistant => self.answer(message, None),
+            _ => {
+                self.trajectory.messages.push(message);
+                Ok(())
             }
-            _ => self.trajectory.messages.push(message),
         }
     }
 
-    fn make_up_call(&mut self, name: &str, given: &[&str], event: &Value) {
+    fn make_up_call(&mut self, name: &str, given: &[&str], event: &Value) -> Result<(), String> {
         let argument = |name: &&str| Some(((*name).to_owned(), event.get("args")?.get(name)?.clone()));
         let arguments: Map<String, Value> = given.iter().filter_map(argument).collect();
         let id = event.get("id").and_then(Value::as_i64);
@@ -103,7 +143,7 @@ impl Reader<'_> {
         let call = ToolCall::new(call_id, name, &arguments.into());
         self.calls.extend(id.map(|id| (id, call.clone())));
         let thought = event.pointer("/args/thought").filter(|_| name != "think");
-        self.push(Message::calling(chat::text(thought), vec![call]));
+        self.push(Message::calling(chat::text(thought), vec![call]))
     }
 
     fn observation(&mut self, observation: &str, event: &Value) {
@@ -122,6 +162,10 @@ impl Reader<'_> {
         };
         self.trajectory.messages.push(message);
     }
+}
+
+fn id_of(event: &Value) -> String {
+    event.get("id").and_then(Value::as_i64).map(|id| id.to_string()).unwrap_or_default()
 }
 
 /// Observations about the program, not about what the agent did.

@@ -5,7 +5,9 @@ mod history;
 mod read;
 mod report;
 mod v1;
+mod view;
 mod write;
 
 pub(crate) use read::read;
+pub(crate) use report::imported_verdict;
 pub(crate) use write::OpenHands;

@@ -32,10 +32,16 @@ pub(super) fn read(row: &Value) -> Option<Verdict> {
         message: "the evaluation ended with an error".to_owned(),
         retryable: false,
     });
-    Some(Verdict {
+    let verdict = imported_verdict(says("resolved"));
+    Some(Verdict { patch, timed_out: says("test_timeout"), failure, ..verdict })
+}
+
+/// A verdict of which nothing else is known.
+pub(crate) fn imported_verdict(resolved: bool) -> Verdict {
+    Verdict {
         schema_version: VERDICT_SCHEMA_VERSION,
-        resolved: says("resolved"),
-        patch,
+        resolved,
+        patch: PatchOutcome::Applied { by: "as imported".to_owned() },
         tests: None,
         reason: None,
         evidence: Evidence::Log,
@@ -43,8 +49,8 @@ pub(super) fn read(row: &Value) -> Option<Verdict> {
         findings: Vec::new(),
         profiles: BTreeMap::new(),
         exit_code: None,
-        timed_out: says("test_timeout"),
+        timed_out: false,
         test_ms: 0,
-        failure,
-    })
+        failure: None,
+    }
 }

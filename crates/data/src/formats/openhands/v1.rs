@@ -1,16 +1,26 @@
 //! The history of version 1: events with a `kind`.
 
-use serde_json::Value;
-use swegym_core::{CompletionTokens, Message, Role, StepTokens, Trajectory};
+use std::collections::HashMap;
 
+use serde_json::Value;
+use swegym_core::{CompletionTokens, Message, Role, Trajectory};
+
+use super::view::{Condensation, View};
 use crate::formats::chat;
+use crate::formats::rollout::TokenChain;
 
 /// What stands before the text of an observation that is an error.
 const ERROR_HEADER: &str = "[An error occurred during execution.]\n";
 
 /// Appends the messages of a history.
 pub(super) fn read(events: &[&Value], trajectory: &mut Trajectory) -> Result<(), String> {
-    let mut reader = Reader { trajectory, last_response: None, ids: Vec::new() };
+    let mut reader = Reader {
+        trajectory,
+        last_response: None,
+        tokens: TokenChain::default(),
+        view: View::default(),
+        answers: HashMap::new(),
+    };
     for (number, event) in events.iter().enumerate() {
         reader.event(event).map_err(|error| format!("event {number}: {error}"))?;
     }
@@ -21,8 +31,10 @@ struct Reader<'a> {
     trajectory: &'a mut Trajectory,
     /// The response that the last answer is from, and its index: each of its calls is an event.
     last_response: Option<(String, usize)>,
-    /// Token ids of the last prompt and answer.
-    ids: Vec<u32>,
+    tokens: TokenChain,
+    view: View,
+    /// The answer that makes a call, by the id of the call.
+    answers: HashMap<String, usize>,
 }
 
 impl Reader<'_> {
@@ -30,7 +42,7 @@ impl Reader<'_> {
         match event.get("kind").and_then(Value::as_str) {
             Some("SystemPromptEvent") => {
                 let text = joined(event, &["system_prompt", "dynamic_context"]);
-                self.trajectory.messages.push(Message::text(Role::System, text));
+                self.push(event, Message::text(Role::System, text), None);
                 self.trajectory.tools = chat::tool_specs(event.get("tools"));
             }
             Some("MessageEvent") => self.message(event)?,
@@ -39,6 +51,7 @@ impl Reader<'_> {
             Some("AgentErrorEvent") => self.result(event, chat::text(event.get("error"))),
             Some("UserRejectObservation") => self.result(event, chat::text(event.get("rejection_reason"))),
             Some("TokenEvent") => self.tokens(event),
+            Some("Condensation") => self.condense(event)?,
             Some(_) => {}
             None => return Err("field `kind`: is missing".to_owned()),
         }
@@ -54,15 +67,42 @@ impl Reader<'_> {
         }
         self.last_response = None;
         match message.role {
-            Role::Assistant => self.answer(message),
-            _ => self.trajectory.messages.push(message),
+            Role::Assistant => self.answer(event, message),
+            _ => {
+                self.push(event, message, None);
+                Ok(())
+            }
         }
+    }
+
+    /// Adds a message that an event became; of a result also the answer that it belongs to.
+    fn push(&mut self, event: &Value, message: Message, answer: Option<usize>) {
+        self.view.add(id_of(event), Some(self.trajectory.messages.len()), answer);
+        self.trajectory.messages.push(message);
+    }
+
+    fn answer(&mut self, event: &Value, message: Message) -> Result<(), String> {
+        let prompt = self.view.prompt()?;
+        let index = self.trajectory.messages.len();
+        self.answers.extend(message.tool_calls.iter().map(|call| (call.id.clone(), index)));
+        self.view.add(id_of(event), Some(index), None);
+        self.trajectory.push_answer(chat::completion(message, None, None), prompt, 0);
         Ok(())
     }
 
-    fn answer(&mut self, message: Message) {
-        let completion = chat::completion(message, None, None);
-        self.trajectory.push_answer(completion, Vec::new(), 0);
+    /// Events are forgotten, and a message of the user tells of them.
+    fn condense(&mut self, event: &Value) -> Result<(), String> {
+        let forgotten = event.get("forgotten_event_ids").and_then(Value::as_array);
+        let forgotten =
+            forgotten.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+        let offset = event.get("summary_offset").and_then(Value::as_u64);
+        let summary = chat::string(event, "summary").zip(offset).map(|(text, offset)| {
+            self.trajectory.messages.push(Message::text(Role::User, text));
+            (usize::try_from(offset).unwrap_or(usize::MAX), self.trajectory.messages.len() - 1)
+        });
+        self.last_response = None;
+        let summary_id = format!("{}-summary", id_of(event));
+        self.view.condense(Condensation { forgotten, summary, summary_id })
     }
 
     /// One call; the first of a response comes with what the model said.
@@ -77,23 +117,27 @@ impl Reader<'_> {
             && last == id
             && let Some(message) = self.trajectory.messages.get_mut(*index)
         {
+            self.answers.insert(call.id.clone(), *index);
+            self.view.add(id_of(event), Some(*index), None);
             message.tool_calls.push(call);
             return Ok(());
         }
         self.last_response = response.map(|id| (id, self.trajectory.messages.len()));
-        self.answer(Message {
+        let message = Message {
             reasoning_content: chat::string(event, "reasoning_content").filter(|text| !text.is_empty()),
             ..Message::calling(chat::text(event.get("thought")), vec![call])
-        });
-        Ok(())
+        };
+        self.answer(event, message)
     }
 
     fn result(&mut self, event: &Value, text: String) {
-        self.trajectory.messages.push(Message {
+        let message = Message {
             tool_call_id: chat::string(event, "tool_call_id"),
             name: chat::string(event, "tool_name"),
             ..Message::text(Role::Tool, text)
-        });
+        };
+        let answer = message.tool_call_id.as_ref().and_then(|id| self.answers.get(id)).copied();
+        self.push(event, message, answer);
     }
 
     /// Token ids of the last answer, which come after it.
@@ -106,14 +150,17 @@ impl Reader<'_> {
         else {
             return;
         };
-        let shared = self.ids.iter().zip(&prompt).take_while(|(one, other)| one == other).count();
-        self.ids.truncate(shared);
-        self.ids.extend(prompt[shared..].iter().chain(&completion));
-        let prompt_token_ids = prompt[shared..].to_vec();
-        let new =
-            CompletionTokens { prompt_token_ids, completion_token_ids: completion, logprobs: Vec::new() };
-        step.tokens = Some(StepTokens { shared, new });
+        let tokens = CompletionTokens {
+            prompt_token_ids: prompt,
+            completion_token_ids: completion,
+            logprobs: Vec::new(),
+        };
+        step.tokens = Some(self.tokens.pack(tokens));
     }
+}
+
+fn id_of(event: &Value) -> String {
+    chat::string(event, "id").unwrap_or_default()
 }
 
 fn token_ids(list: Option<&Value>) -> Option<Vec<u32>> {

@@ -112,6 +112,18 @@ const WORDS: &[&str] = &[
     "arguments",
     "tool_call_id",
     "text",
+    "condensation",
+    "forgotten_event_ids",
+    "forgotten_events_start_id",
+    "forgotten_events_end_id",
+    "summary",
+    "summary_offset",
+    "results",
+    "source_call_id",
+    "function_name",
+    "metrics",
+    "prompt",
+    "raw",
     "ActionEvent",
     "ObservationEvent",
     "MessageEvent",
@@ -161,7 +173,9 @@ fn event() -> impl Strategy<Value = Value> {
         prop::sample::select(words).prop_map(move |word| (name, Value::from(word)))
     };
     let mark = prop_oneof![
-        marked("action", &["run", "message", "finish", "think", "system", "null", "read"]),
+        marked("action", &["run", "message", "finish", "think", "system", "null", "read", "condensation"]),
+        marked("kind", &["ActionEvent", "ObservationEvent", "Condensation", "MessageEvent"]),
+        marked("source", &["system", "user", "agent"]),
         marked("observation", &["run", "error", "null", "think", "user_rejected"]),
         marked("role", &["system", "user", "assistant", "tool", "exit"]),
     ];
@@ -187,13 +201,16 @@ proptest! {
             lines += &format!("{as_row}\n{as_messages}\n");
             let mini = json!({"info": {}, "messages": events}).to_string();
             fs::write(folder.path().join(format!("{id}.traj.json")), mini).unwrap();
+            let atif = json!({"schema_version": "ATIF-v1.6", "session_id": id, "steps": events}).to_string();
+            fs::create_dir(folder.path().join(&id)).unwrap();
+            fs::write(folder.path().join(&id).join("trajectory.json"), atif).unwrap();
             let swe_agent = json!({"history": events, "trajectory": events}).to_string();
             fs::write(folder.path().join(format!("{id}.traj")), swe_agent).unwrap();
         }
         fs::write(folder.path().join("output.jsonl"), lines).unwrap();
         let run = folder.path().join("run");
         let (imports, errors) = import(&[folder.path().to_owned()], ImportFormat::Auto, &run);
-        prop_assert_eq!(imports.rollouts + errors.len(), rows.len() * 4);
+        prop_assert_eq!(imports.rollouts + errors.len(), rows.len() * 5);
         if imports.rollouts > 0 {
             let formats = [
                 ExportFormat::OpenHands,

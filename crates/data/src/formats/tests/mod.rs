@@ -1,4 +1,5 @@
 mod atif;
+mod condensed;
 mod hostile;
 mod read;
 mod round_trip;

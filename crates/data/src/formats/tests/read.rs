@@ -1,7 +1,7 @@
 //! Files as other programs write them.
 
 use serde_json::{Value, json};
-use swegym_core::{ExitStatus, Message, Role};
+use swegym_core::{ExitStatus, Message, Role, Trajectory};
 
 use super::toy::read_text;
 use crate::UNNAMED_MODEL;
@@ -262,4 +262,31 @@ fn swe_agent_is_read_from_its_history_or_its_steps() {
     assert_eq!(told(&imported), ["system:Sys", "assistant:Look.", "user:out"]);
     assert_eq!(imported.trajectory.policy, UNNAMED_MODEL);
     assert_eq!(imported.trajectory.messages.last().unwrap().role, Role::User);
+}
+
+#[test]
+fn atif_of_others_is_read() {
+    let document = json!({
+        "schema_version": "ATIF-v1.6", "session_id": "django__django-1",
+        "agent": {"name": "terminus", "version": "2", "model_name": "m"},
+        "steps": [
+            {"step_id": 1, "source": "user", "message": [{"type": "text", "text": "Fix"}, {"type": "image"},
+                {"type": "text", "text": "it."}]},
+            {"step_id": 2, "source": "agent", "message": "an example", "is_copied_context": true},
+            {"step_id": 3, "source": "agent", "message": "Look.", "reasoning_content": "hm",
+                "tool_calls": [{"tool_call_id": "c", "function_name": "bash", "arguments": {"command": "ls"}}],
+                "observation": {"results": [{"source_call_id": "c", "content": "README"}, {"content": null}]},
+                "metrics": {"prompt_tokens": 5, "completion_tokens": 2, "completion_token_ids": [1], "cost_usd": 0.5}},
+        ],
+    });
+    let read = read_text("trajectory.json", &document.to_string(), "django__django-1");
+    let Trajectory { scaffold, policy, messages, steps, usage, exit_status, .. } = read.trajectory;
+    assert_eq!((scaffold.as_str(), policy.as_str(), exit_status), ("terminus", "m", ExitStatus::Unknown));
+    let texts: Vec<&str> = messages.iter().map(|message| message.content.as_str()).collect();
+    assert_eq!(texts, ["Fix\nit.", "an example", "Look.", "README", ""]);
+    assert_eq!(messages[2].tool_calls[0].function.arguments, r#"{"command":"ls"}"#);
+    assert_eq!(messages[3].name.as_deref(), Some("bash"));
+    assert_eq!((steps.len(), steps[0].message_index, steps[0].cost), (1, 2, Some(0.5)));
+    assert_eq!((usage.total(), steps[0].tokens.clone()), (7, None), "ids of an answer alone are of no use");
+    assert_eq!((read.verdict, read.patch, read.failure), (None, None, None));
 }

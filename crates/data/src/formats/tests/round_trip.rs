@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::slice::from_ref;
 
-use serde_json::Value;
-use swegym_core::{ExitStatus, Message, Role, Trajectory};
+use serde_json::{Value, json};
+use swegym_core::{CallFailureKind, ExitStatus, FailedCall, Message, PartialAnswer, Role, Trajectory};
 
 use super::toy::{PATCH, commit, commit_failed, first, import, json_lines, open, trajectory};
 use crate::{ExportFormat, ExportOptions, ImportFormat, RunView, ToolFormat, export_runs};
@@ -92,6 +92,67 @@ fn mini_comes_back_whole() {
     assert_eq!(preds["o__n-finished"]["model_patch"], PATCH);
     assert_eq!(preds["o__n-broken"]["model_patch"], "");
     assert!(to.join("sample-1/o__n-finished/o__n-finished.traj.json").is_file());
+}
+
+/// One whose conversation was shortened, with what a gateway keeps, results of odd names and an answer that was none.
+fn odd_trajectory(id: &str) -> Trajectory {
+    let mut odd = trajectory(id, ExitStatus::TimeLimit);
+    odd.merged_turns = true;
+    odd.tool_format = Some(swegym_core::fncall::TextFormat::default());
+    odd.steps[3].prompt = vec![(0, 2), (5, 6)];
+    odd.steps[3].request = json!({"temperature": 0.5}).as_object().unwrap().clone();
+    (odd.steps[3].model_ms, odd.steps[3].tool_ms) = (7, 11);
+    odd.messages[4].name = None;
+    odd.messages[3].name = Some("another".to_owned());
+    odd.messages.push(Message::text(Role::Assistant, "half an ans"));
+    odd.messages.push(Message::text(Role::System, ""));
+    odd.failed_calls.push(FailedCall {
+        steps_before: 2,
+        prompt: vec![(0, 2)],
+        request: Default::default(),
+        kind: CallFailureKind::Abandoned,
+        message: "the caller hung up".to_owned(),
+        status: None,
+        received: vec![PartialAnswer::default()],
+        usage: Default::default(),
+        model_ms: 3,
+    });
+    odd
+}
+
+#[test]
+fn atif_comes_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to, back] = ["from", "to", "back"].map(|name| folder.path().join(name));
+    let run = run(&from);
+    let had = odd_trajectory("o__n-odd");
+    commit(&open(&from), 0, had.clone(), false);
+    export(run, ExportFormat::Atif, &to);
+    let (imports, errors) = import(from_ref(&to), ImportFormat::Auto, &back);
+    assert_eq!((imports.rollouts, errors), (ENDS.len() + 2, Vec::new()));
+    let back = RunView::open(&back).unwrap();
+    for end in ENDS {
+        assert_eq!(first(&back, &id(end)).trajectory, trajectory(&id(end), end), "to the last token");
+    }
+    let got = first(&back, "o__n-odd");
+    assert_eq!(got.trajectory, had);
+    assert_eq!(got.patch.unwrap().as_bytes(), PATCH.as_bytes());
+    assert!(!got.verdict.unwrap().resolved);
+}
+
+#[test]
+fn turns_that_were_merged_are_so_in_training_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let [from, to] = ["from", "to"].map(|name| folder.path().join(name));
+    let mut merged = trajectory("o__n-merged", ExitStatus::Finished);
+    merged.messages.insert(2, Message::text(Role::User, "Soon."));
+    merged.steps.iter_mut().for_each(|step| step.message_index += 1);
+    merged.merged_turns = true;
+    commit(&open(&from), 0, merged, true);
+    export(RunView::open(&from).unwrap(), ExportFormat::Sft(ToolFormat::Native), &to);
+    let messages = &json_lines(&to)[0]["messages"];
+    assert_eq!(messages[1]["content"], "Mend it.\n\n\"Größe\" \u{1f980}\nSoon.");
+    assert_eq!(messages[2]["role"], "assistant");
 }
 
 #[test]

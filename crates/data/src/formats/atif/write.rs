@@ -1,17 +1,17 @@
-//! Trajectories of Harbor, ATIF 1.8. Keys that the format does not have stand in `extra`.
+//! Writing trajectories.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 use swegym_core::{CompletionTokens, Message, Role, Step, ToolCall, Trajectory};
 
-use super::chat;
-use super::export::{Export, Writer};
-use super::files::write_json;
-use super::rollout::{Rollout, Times};
 use crate::DataError;
+use crate::formats::chat;
+use crate::formats::export::{Export, Writer};
+use crate::formats::files::write_json;
+use crate::formats::rollout::{Rollout, Times};
 
 const SCHEMA_VERSION: &str = "ATIF-v1.8";
 
@@ -77,15 +77,30 @@ fn document<'a>(rollout: &'a Rollout, trajectory: &'a Trajectory) -> Document<'a
         }),
         steps: Steps { trajectory, turns, times: rollout.times() },
         final_metrics: final_metrics.into(),
-        extra: json!({
-            "instance_id": rollout.id(),
-            "sample": rollout.sample,
-            "exit_status": record.exit_status,
-            "failure": record.failure,
-            "resolved": record.verdict.as_ref().map(|verdict| verdict.resolved),
-            "model_patch": rollout.patch_text(),
-        }),
+        extra: extra(rollout, trajectory),
     }
+}
+
+fn extra(rollout: &Rollout, trajectory: &Trajectory) -> Value {
+    let record = &rollout.record;
+    let mut extra = json!({
+        "instance_id": rollout.id(),
+        "sample": rollout.sample,
+        "exit_status": record.exit_status,
+        "failure": record.failure,
+        "resolved": record.verdict.as_ref().map(|verdict| verdict.resolved),
+        "model_patch": rollout.patch_text(),
+    });
+    if let Some(format) = &trajectory.tool_format {
+        extra["tool_format"] = json!(format);
+    }
+    if trajectory.merged_turns {
+        extra["merged_turns"] = true.into();
+    }
+    if !trajectory.failed_calls.is_empty() {
+        extra["failed_calls"] = json!(trajectory.failed_calls);
+    }
+    extra
 }
 
 /// One step of the format: a message, and the results that followed it.
@@ -115,9 +130,10 @@ impl Turn<'_> {
         self.message.is_none_or(|message| message.role == Role::Assistant)
     }
 
-    fn call_ids(&self) -> HashSet<&str> {
+    /// Names of tools by the ids of their calls.
+    fn tools(&self) -> HashMap<&str, &str> {
         let calls = self.message.iter().flat_map(|message| &message.tool_calls);
-        calls.map(|call| call.id.as_str()).collect()
+        calls.map(|call| (call.id.as_str(), call.function.name.as_str())).collect()
     }
 }
 
@@ -163,8 +179,8 @@ fn step(
         value.extend(agent_fields(message, turn.step, tokens));
     }
     if !turn.results.is_empty() {
-        let ids = turn.call_ids();
-        let results: Vec<Value> = turn.results.iter().map(|message| result(message, &ids)).collect();
+        let tools = turn.tools();
+        let results: Vec<Value> = turn.results.iter().map(|message| result(message, &tools)).collect();
         value.insert("observation".to_owned(), json!({"results": results}));
     }
     value.into()
@@ -184,10 +200,14 @@ fn agent_fields(
         let calls: Vec<Value> = message.tool_calls.iter().map(call).collect();
         value.insert("tool_calls".to_owned(), calls.into());
     }
-    if let Some(step) = step {
-        value.insert("metrics".to_owned(), metrics(step, tokens).into());
-        value.insert("llm_call_count".to_owned(), 1.into());
-        value.insert("extra".to_owned(), step_extra(step).into());
+    match step {
+        Some(step) => {
+            value.insert("metrics".to_owned(), metrics(step, tokens).into());
+            value.insert("llm_call_count".to_owned(), 1.into());
+            value.insert("extra".to_owned(), step_extra(step).into());
+        }
+        // It was sent, and not answered: an example, or half an answer.
+        None => drop(value.insert("is_copied_context".to_owned(), true.into())),
     }
     value
 }
@@ -233,14 +253,22 @@ fn step_extra(step: &Step) -> Map<String, Value> {
     if !step.prompt.is_empty() {
         extra.insert("prompt".to_owned(), json!(step.prompt));
     }
+    if !step.request.is_empty() {
+        extra.insert("request".to_owned(), step.request.clone().into());
+    }
     extra
 }
 
-fn result(message: &Message, call_ids: &HashSet<&str>) -> Value {
-    let of_call = message.tool_call_id.as_deref().filter(|id| call_ids.contains(id));
+fn result(message: &Message, tools: &HashMap<&str, &str>) -> Value {
+    let tool = message.tool_call_id.as_deref().and_then(|id| tools.get_key_value(id));
     let mut value = json!({"content": message.content});
-    match of_call {
-        Some(id) => value["source_call_id"] = id.into(),
+    match tool {
+        Some((id, name)) => {
+            value["source_call_id"] = (*id).into();
+            if message.name.as_deref() != Some(name) {
+                value["extra"] = json!({"name": message.name});
+            }
+        }
         None => value["extra"] = json!({"tool_call_id": message.tool_call_id, "name": message.name}),
     }
     value

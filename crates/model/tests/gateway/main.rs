@@ -1,6 +1,8 @@
 //! The gateway between callers and a scripted endpoint: what each of them sees, and what is recorded.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod failures;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
