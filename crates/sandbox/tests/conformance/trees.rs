@@ -185,6 +185,26 @@ pub(crate) async fn uploads_that_cannot_be_are_errors(subject: &Subject) {
     assert_eq!(text(&*sandbox, "echo still alive").await, "still alive\n");
 }
 
+pub(crate) async fn an_archive_is_unpacked(subject: &Subject) {
+    let sandbox = subject.sandbox().await;
+    let script = "\
+mkdir -p /from/a /work /other; cd /from; echo new > a/file; chmod 751 a/file; ln -s x link
+ln -s /other /work/a; echo kept > /other/file; echo old > /work/link
+tar -c a link | od -An -v -t x1 | tr -d ' \\n'";
+    let hexadecimal = text(&*sandbox, script).await;
+    let bytes = hexadecimal.as_bytes().chunks_exact(2).map(|pair| str::from_utf8(pair).unwrap());
+    let archive: Vec<u8> = bytes.map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect();
+    sandbox.unpack(&archive, "/work").await.unwrap();
+    // The link to a folder gave way to the folder, and was not followed.
+    let script = "cd /work; test -L a || cat a/file; stat -c %a a/file; readlink link; cat /other/file";
+    assert_eq!(text(&*sandbox, script).await, "new\n751\nx\nkept\n");
+    text(&*sandbox, "rm /work/link; mkdir /work/link").await;
+    assert_eq!(file_error(sandbox.unpack(&archive, "/work").await).1, Some(libc::EISDIR));
+    file_error(sandbox.unpack(&archive[..700], "/other").await);
+    sandbox.unpack(&archive, "/new/place").await.unwrap();
+    assert_eq!(text(&*sandbox, "cat /new/place/a/file").await, "new\n");
+}
+
 pub(crate) async fn a_tree_comes_out(subject: &Subject) {
     let sandbox = subject.sandbox().await;
     let script = "\
