@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use serde_json::json;
 use swegym_core::{Patch, TestCommand};
-use swegym_harness::{EvalLimits, evaluate};
+use swegym_harness::{EvalLimits, Survey, evaluate};
 use swegym_images::{Image, ImageConfig, Layer};
 use swegym_sandbox::{
     Backend, Limits, LocalBackend, Network, OutputLimit, SandboxSpec, Upper, host_base, host_package_masks,
@@ -36,8 +37,16 @@ struct Times {
     inside: Option<Duration>,
 }
 
-/// Prints one line: wall time at the median and at 90 %, by part, and processor time, which a busy machine changes
-/// less: in the sandbox, tests included, and of this program with its launcher. The goal is 50 ms at the median.
+/// What is measured: an instance, its image, and a backend to make sandboxes of it.
+struct Subject {
+    backend: LocalBackend,
+    spec: SandboxSpec,
+    repo: ToyRepo,
+}
+
+/// Prints one line: wall time by part, and processor time, which a busy machine changes less: in the sandbox, tests
+/// included, and of this program with its launcher. The survey of the instance is made once for all of its predictions,
+/// so it is told apart, with its sandbox. The goal is 50 ms at the median.
 pub(crate) fn run(rounds: usize) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (repo, dir) = (toy_repo(), tempfile::tempdir()?);
@@ -46,16 +55,19 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<()> {
     let begin = processor_seconds()?;
     // Not on the main thread, which is woken by another one whenever something arrives: evaluations are tasks, too.
     let measured = runtime.spawn(async move {
-        let backend = LocalBackend::start(&config).await?;
-        one(&backend, &spec, &repo).await?;
-        let mut all = Vec::new();
+        let subject = Subject { backend: LocalBackend::start(&config).await?, spec, repo };
+        subject.evaluation(&subject.survey().await?.0).await?;
+        let (mut all, mut surveys) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            all.push(one(&backend, &spec, &repo).await?);
+            let (survey, took) = subject.survey().await?;
+            surveys.push(took);
+            tokio::time::sleep(PAUSE).await;
+            all.push(subject.evaluation(&survey).await?);
             tokio::time::sleep(PAUSE).await;
         }
-        anyhow::Ok(all)
+        anyhow::Ok((all, surveys))
     });
-    let all = runtime.block_on(measured)??;
+    let (all, mut surveys) = runtime.block_on(measured)??;
     drop(runtime);
     let outside = 1000.0 * (processor_seconds()? - begin) / (rounds + 1) as f64;
     let mut inside: Vec<Duration> = all.iter().filter_map(|times| times.inside).collect();
@@ -67,38 +79,50 @@ pub(crate) fn run(rounds: usize) -> anyhow::Result<()> {
     println!(
         "{}",
         json!({
-            "bench": "harness", "n": rounds, "unit": "ms", "p50": part(&overhead, 50), "p90": part(&overhead, 90),
+            "bench": "harness", "n": rounds, "unit": "ms",
+            "p10": part(&overhead, 10), "p50": part(&overhead, 50), "p90": part(&overhead, 90),
             "create_p50": part(&|times| times.create, 50), "evaluate_p50": part(&|times| times.evaluate, 50),
             "destroy_p50": part(&|times| times.destroy, 50), "tests_p50": part(&|times| times.tests, 50),
+            "survey_p50": percentile(&mut surveys, 50),
             "cpu_inside_p50_with_tests": percentile(&mut inside, 50), "cpu_outside_mean": outside,
         })
     );
     Ok(())
 }
 
-async fn one(backend: &LocalBackend, spec: &SandboxSpec, repo: &ToyRepo) -> anyhow::Result<Times> {
-    let command = TestCommand { eval_commands: Vec::new(), test_cmd: "bash /opt/pytest".to_owned() };
-    let log_limit = OutputLimit { head: 1 << 20, tail: 1 << 20 };
-    let limits = EvalLimits { time_limit: Duration::from_secs(60), log_limit };
-    let (instance, prediction): (_, &Patch) = (repo.instance(), &repo.gold_patch);
-    let begin = Instant::now();
-    let sandbox = backend.create(spec).await?;
-    let created = begin.elapsed();
-    let evaluation = evaluate(&*sandbox, &instance, &command, prediction, &limits).await?;
-    let evaluated = begin.elapsed();
-    let inside = sandbox.usage().await?.cpu;
-    let used = begin.elapsed() - evaluated;
-    sandbox.destroy().await?;
-    let destroyed = begin.elapsed();
-    ensure!(evaluation.verdict.tests.is_some(), "evaluate the toy instance: {:?}", evaluation.verdict);
-    let tests = Duration::from_millis(evaluation.verdict.test_ms);
-    Ok(Times {
-        create: created,
-        evaluate: (evaluated - created).saturating_sub(tests),
-        destroy: destroyed - evaluated - used,
-        tests,
-        inside,
-    })
+impl Subject {
+    async fn survey(&self) -> anyhow::Result<(Survey, Duration)> {
+        let begin = Instant::now();
+        let sandbox = self.backend.create(&self.spec).await?;
+        let survey = Survey::of(&*sandbox, Arc::new(self.repo.instance())).await?;
+        sandbox.destroy().await?;
+        Ok((survey, begin.elapsed()))
+    }
+
+    async fn evaluation(&self, survey: &Survey) -> anyhow::Result<Times> {
+        let command = TestCommand { eval_commands: Vec::new(), test_cmd: "bash /opt/pytest".to_owned() };
+        let log_limit = OutputLimit { head: 1 << 20, tail: 1 << 20 };
+        let limits = EvalLimits { time_limit: Duration::from_secs(60), log_limit };
+        let prediction: &Patch = &self.repo.gold_patch;
+        let begin = Instant::now();
+        let sandbox = self.backend.create(&self.spec).await?;
+        let created = begin.elapsed();
+        let evaluation = evaluate(&*sandbox, survey, &command, prediction, &limits).await?;
+        let evaluated = begin.elapsed();
+        let inside = sandbox.usage().await?.cpu;
+        let used = begin.elapsed() - evaluated;
+        sandbox.destroy().await?;
+        let destroyed = begin.elapsed();
+        ensure!(evaluation.verdict.tests.is_some(), "evaluate the toy instance: {:?}", evaluation.verdict);
+        let tests = Duration::from_millis(evaluation.verdict.test_ms);
+        Ok(Times {
+            create: created,
+            evaluate: (evaluated - created).saturating_sub(tests),
+            destroy: destroyed - evaluated - used,
+            tests,
+            inside,
+        })
+    }
 }
 
 fn layer(parent: &Path, repo: &ToyRepo) -> anyhow::Result<Layer> {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::future::{join, try_join};
 use swegym_core::{
-    Boundary, Evidence, Failure, Finding, Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestStatus,
+    Evidence, Failure, Finding, Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestStatus,
     TestStatuses, TestsReport, VERDICT_SCHEMA_VERSION, Verdict,
 };
 use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError};
@@ -17,8 +18,9 @@ use crate::findings::{
 };
 use crate::git::TESTBED;
 use crate::patch_paths::names_git_folder;
-use crate::test_files::{Blocked, Restored, TestFiles};
-use crate::{apply_patch, grade, is_resolved, parse, parser_of, test_command};
+use crate::steps::Blocked;
+use crate::test_files::Restored;
+use crate::{Survey, apply_patch, grade, is_resolved, parse, parser_of, test_command};
 
 const SCRIPT: &str = "/tmp/swegym-eval.sh";
 
@@ -46,25 +48,24 @@ pub struct Evaluation {
 
 /// Applies a prediction, brings the tests up to date, runs them and grades what they print.
 ///
-/// The sandbox must be fresh: made from the image of the instance, and nothing run in it. An empty prediction is
-/// evaluated like any other; one that does not apply, or gets in the way of the tests, is not resolved.
+/// The sandbox must be fresh: made from the image that was surveyed, and nothing run in it. It must be able to list
+/// changed files and to unpack archives. An empty prediction is evaluated like any other; one that does not apply, or
+/// gets in the way of the tests, is not resolved.
 ///
 /// # Errors
 /// [`SandboxError`] when the sandbox fails; then there is no verdict.
 pub async fn evaluate(
     sandbox: &dyn Sandbox,
-    instance: &Instance,
+    survey: &Survey,
     command: &TestCommand,
     prediction: &Patch,
     limits: &EvalLimits,
 ) -> Result<Evaluation, SandboxError> {
+    let instance = &*survey.instance;
     let mut evaluation = Evaluation::new(script(instance, command));
-    let tests = match TestFiles::survey(sandbox, instance).await {
+    let tests = match &survey.tests {
         Ok(tests) => tests,
-        Err(Blocked::Sandbox(error)) => return Err(error),
-        Err(Blocked::Step { kind, step, said }) => {
-            return Ok(evaluation.failed(kind, format!("failed to {step}: {said}")));
-        }
+        Err(failure) => return Ok(evaluation.failed(failure.clone())),
     };
     if names_git_folder(prediction.as_bytes()) {
         evaluation.verdict.findings.push(finding(GIT_FOLDER_TOUCHED, "the prediction names a `.git` folder"));
@@ -115,7 +116,6 @@ impl TestRun {
         command: &TestCommand,
         limits: &EvalLimits,
     ) -> Result<Self, SandboxError> {
-        sandbox.write_file(SCRIPT, script.as_bytes()).await?;
         let request = ExecRequest::new(["bash", SCRIPT]).in_folder(TESTBED).merged();
         let request = request.within(limits.time_limit).keeping(limits.log_limit);
         let exits_as_pytest = !command.test_cmd.contains(['|', ';', '&', '\n']);
@@ -125,10 +125,12 @@ impl TestRun {
             exits_as_pytest,
             harness_files_changed,
         };
+        let write_script = sandbox.write_file(SCRIPT, script.as_bytes());
         if !channel::is_pytest(&command.test_cmd) {
+            write_script.await?;
             return Ok(run(sandbox.exec(&request).await?, None, false));
         }
-        sandbox.write_file(PLUGIN_PATH, PLUGIN.as_bytes()).await?;
+        try_join(write_script, sandbox.write_file(PLUGIN_PATH, PLUGIN.as_bytes())).await?;
         let key = Key::new()?;
         let (output, written) = match sandbox.exec_with_channel(&request, &key.channel()).await {
             Err(SandboxError::Unsupported { .. }) => {
@@ -136,9 +138,8 @@ impl TestRun {
             }
             ran => ran?,
         };
-        let changed =
-            !is_still(sandbox, PLUGIN_PATH, PLUGIN).await || !is_still(sandbox, SCRIPT, script).await;
-        Ok(run(output, Some(Session::read(&key, &written)), changed))
+        let same = join(is_still(sandbox, PLUGIN_PATH, PLUGIN), is_still(sandbox, SCRIPT, script)).await;
+        Ok(run(output, Some(Session::read(&key, &written)), same != (true, true)))
     }
 }
 
@@ -169,11 +170,9 @@ impl Evaluation {
         Self { verdict, log: Vec::new(), script, statuses: TestStatuses::new() }
     }
 
-    /// The evaluation itself failed. What another attempt may change is how a command was ended, and nothing else.
-    pub(crate) fn failed(mut self, kind: &str, message: String) -> Self {
-        let retryable = matches!(kind, "timeout" | "out_of_memory" | "killed");
-        let boundary = Boundary::Harness;
-        self.verdict.failure = Some(Failure { boundary, kind: kind.to_owned(), message, retryable });
+    /// The evaluation itself failed.
+    pub(crate) fn failed(mut self, failure: Failure) -> Self {
+        self.verdict.failure = Some(failure);
         self.unresolved("the evaluation failed".to_owned())
     }
 

@@ -24,8 +24,12 @@ mod regrade;
 mod report;
 mod runner_config;
 mod runner_files;
+mod steps;
+mod survey;
 mod test_files;
+mod tree_paths;
 mod upstream;
+mod xfail;
 
 pub use apply::{apply_by, apply_patch, apply_patch_with};
 pub use apply_sequence::{ApplyCommand, ApplySequence};
@@ -44,4 +48,5 @@ pub use parsers::{ParserName, RawStatuses, parse, parse_as, parser_of, read_text
 pub use profile::Profile;
 pub use regrade::regrade;
 pub use report::instance_report;
+pub use survey::Survey;
 pub use upstream::evaluate_as;

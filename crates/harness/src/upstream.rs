@@ -4,15 +4,16 @@ use swegym_core::{Instance, Patch, PatchOutcome, TestCommand, TestGroup, TestsRe
 use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, Sandbox, SandboxError};
 
 use crate::git::TESTBED;
+use crate::steps::failure;
 use crate::{
-    EvalLimits, EvalScript, Evaluation, LogVerdict, LoggedRun, Profile, apply_patch_with, evaluate,
-    grade_log, reset_files, test_command,
+    EvalLimits, EvalScript, Evaluation, LogVerdict, LoggedRun, Profile, apply_patch_with, grade_log,
+    reset_files, test_command,
 };
 
 const SCRIPT: &str = "/eval.sh";
 
-/// Evaluates a prediction under the rules of a profile; see [`evaluate`] for the strict one, and for what a sandbox
-/// must be.
+/// Evaluates a prediction under the rules of an upstream profile, in a fresh sandbox; [`Profile::Strict`] has
+/// [`evaluate`](crate::evaluate).
 ///
 /// Upstream does not look at empty patches. Its script is run whole, so that its log can be graded by upstream too; only
 /// the repository is not installed again. Where upstream crashes on the log, the evaluation has failed; where it writes no report, the
@@ -28,9 +29,6 @@ pub async fn evaluate_as(
     prediction: &Patch,
     limits: &EvalLimits,
 ) -> Result<Evaluation, SandboxError> {
-    if profile == Profile::Strict {
-        return evaluate(sandbox, instance, command, prediction, limits).await;
-    }
     let script = script(profile, instance, command);
     let shown = String::from_utf8_lossy(script.as_deref().unwrap_or_default()).into_owned();
     let mut evaluation = Evaluation::new(shown);
@@ -77,7 +75,7 @@ impl Evaluation {
         }
         let graded = match grade_log(profile, &logged(instance, &self.log)) {
             Ok(graded) => graded,
-            Err(error) => return self.failed("parser", format!("upstream fails to {error}")),
+            Err(error) => return self.failed(failure("parser", format!("upstream fails to {error}"))),
         };
         verdict.resolved = graded.resolved();
         verdict.tests = graded.tests.as_ref().map(|tests| TestsReport {

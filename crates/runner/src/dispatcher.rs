@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::RunnerError;
+use crate::surveys::Surveys;
 use crate::unit::{Committed, Unit, Workshop};
 
 /// Sees every event, after it is in the log.
@@ -56,6 +57,7 @@ type Worked = Result<Option<Committed>, RunnerError>;
 pub struct Runner {
     run: Arc<RunDir>,
     workshop: Arc<Workshop>,
+    surveys: Arc<Surveys>,
     log: EventLog,
     sink: Box<dyn EventSink>,
 }
@@ -71,7 +73,7 @@ impl Runner {
         sink: Box<dyn EventSink>,
     ) -> Result<Self, RunnerError> {
         let log = EventLog::open(&run.events_path())?;
-        Ok(Self { run, workshop, log, sink })
+        Ok(Self { run, workshop, surveys: Arc::default(), log, sink })
     }
 
     /// Does what of the plan is not committed yet, until done or cancelled. Rollouts that infrastructure kept
@@ -82,6 +84,7 @@ impl Runner {
     /// [`RunnerError`] when the run directory fails; what goes wrong with a rollout is a record.
     pub async fn run(mut self, plan: &RunPlan, cancel: &CancellationToken) -> Result<RunCounts, RunnerError> {
         let (mut counts, todo) = self.survey(plan)?;
+        self.surveys = Arc::new(Surveys::of_samples(plan.samples));
         self.emit(EventKind::RunStarted { run: plan.name.clone(), counts })?;
         let stop = cancel.child_token();
         let mut workers = JoinSet::new();
@@ -153,8 +156,16 @@ impl Runner {
 
     fn unit(&self, task: Task, events: &UnboundedSender<EventKind>, stop: &CancellationToken) -> Unit {
         let Task { key, instance, failed_before } = task;
-        let (workshop, run) = (Arc::clone(&self.workshop), Arc::clone(&self.run));
-        Unit { workshop, run, instance, key, failed_before, events: events.clone(), cancel: stop.clone() }
+        Unit {
+            workshop: Arc::clone(&self.workshop),
+            surveys: Arc::clone(&self.surveys),
+            run: Arc::clone(&self.run),
+            instance,
+            key,
+            failed_before,
+            events: events.clone(),
+            cancel: stop.clone(),
+        }
     }
 
     fn finished(&mut self, committed: &Committed, counts: &mut RunCounts) -> Result<(), RunnerError> {

@@ -8,6 +8,7 @@ mod error;
 mod images;
 mod outcome;
 mod solver;
+mod surveys;
 mod unit;
 
 pub use dispatcher::{EventSink, RunPlan, Runner};

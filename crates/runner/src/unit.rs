@@ -15,7 +15,9 @@ use swegym_core::{
     TestCommand, Timings,
 };
 use swegym_data::{CommitInfo, RolloutFiles, RunDir};
-use swegym_harness::{EvalLimits, Evaluation, ImageAudit, Profile, RunAudit, audit_incomplete, evaluate_as};
+use swegym_harness::{
+    EvalLimits, Evaluation, ImageAudit, Profile, RunAudit, Survey, audit_incomplete, evaluate, evaluate_as,
+};
 use swegym_images::Image;
 use swegym_sandbox::{Backend, Network, Sandbox, SandboxError, SandboxSpec, Upper};
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::outcome::{Evaluated, Outcome};
 use crate::solver::{AttemptError, Solution, Solver};
+use crate::surveys::Surveys;
 use crate::{Images, RunnerError};
 
 /// Attempts at an evaluation: what fails twice is nothing that passes by.
@@ -69,6 +72,7 @@ pub(crate) struct Committed {
 /// One rollout of a run.
 pub(crate) struct Unit {
     pub(crate) workshop: Arc<Workshop>,
+    pub(crate) surveys: Arc<Surveys>,
     pub(crate) run: Arc<RunDir>,
     pub(crate) instance: Arc<Instance>,
     pub(crate) key: RolloutKey,
@@ -199,8 +203,12 @@ impl Unit {
         // It may have cost much, so it is kept, whatever becomes of its evaluation.
         let patch = &draft.solution.insert(solution).patch;
         let begin = Instant::now();
+        let survey = match self.workshop.limits.profile {
+            Profile::Strict => Some(self.survey(&image, &mut draft.place).await?),
+            _ => None,
+        };
         let sandbox = draft.place.enter(&self.workshop, &image, Network::None, Vec::new()).await?;
-        let evaluation = self.evaluate(sandbox, &command, patch).await;
+        let evaluation = self.evaluate(sandbox, survey.as_deref(), &command, patch).await;
         draft.place.leave().await;
         let mut evaluation = evaluation.map_err(|error| Failure::from(&error))?;
         if let Some(failure) = evaluation.verdict.failure.take_if(|failure| failure.retryable) {
@@ -214,15 +222,35 @@ impl Unit {
         Ok(Evaluated::new(&self.instance, patch, evaluation))
     }
 
+    /// In a sandbox of its own, unless another sample had one. What another attempt may change is not kept.
+    async fn survey(&self, image: &Image, place: &mut Place) -> Result<Arc<Survey>, Failure> {
+        let slot = self.surveys.slot(self.instance.id(), image);
+        let survey = slot.get_or_try_init(|| async {
+            let sandbox = place.enter(&self.workshop, image, Network::None, Vec::new()).await?;
+            let survey = Survey::of(sandbox, Arc::clone(&self.instance)).await;
+            place.leave().await;
+            let survey = survey.map_err(|error| Failure::from(&error))?;
+            match survey.failure().filter(|failure| failure.retryable) {
+                Some(failure) => Err(failure.clone()),
+                None => Ok(Arc::new(survey)),
+            }
+        });
+        Ok(Arc::clone(survey.await?))
+    }
+
     async fn evaluate(
         &self,
         sandbox: &dyn Sandbox,
+        survey: Option<&Survey>,
         command: &TestCommand,
         patch: &Patch,
     ) -> Result<Evaluation, SandboxError> {
         let Limits { eval, profile, audit, .. } = &self.workshop.limits;
         let begun = if *audit { Some(RunAudit::begin(sandbox).await) } else { None };
-        let mut evaluation = evaluate_as(*profile, sandbox, &self.instance, command, patch, eval).await?;
+        let mut evaluation = match survey {
+            Some(survey) => evaluate(sandbox, survey, command, patch, eval).await?,
+            None => evaluate_as(*profile, sandbox, &self.instance, command, patch, eval).await?,
+        };
         if let Some(begun) = begun {
             evaluation.verdict.findings.extend(begun.end(sandbox).await?);
         }

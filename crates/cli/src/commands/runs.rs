@@ -133,8 +133,10 @@ pub(crate) fn conclude(ended: &Ended, folder: &Path, printer: &Printer) -> Exit 
     }
     let differing = ended.row.records.iter().filter(|record| differs(record)).count();
     if differing > 0 {
-        printer
-            .line(&format!("note: the profiles differ on {differing} verdicts (finding `profiles_differ`)"));
+        let verdicts = if differing == 1 { "verdict" } else { "verdicts" };
+        printer.line(&format!(
+            "note: the profiles differ on {differing} {verdicts} (finding `profiles_differ`)"
+        ));
     }
     let RunCounts { planned, completed, failed, .. } = ended.counts;
     let exit = ended.exit();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use swegym_core::{Instance, Patch, TestCommand, Verdict};
-use swegym_harness::{EvalLimits, evaluate};
+use swegym_harness::{EvalLimits, Survey, evaluate};
 use swegym_images::{Image, ImageConfig, Layer};
 use swegym_sandbox::{
     Backend, Level, Limits, LocalBackend, LocalConfig, Network, OutputLimit, Sandbox, SandboxSpec, Upper,
@@ -65,6 +65,7 @@ pub(crate) struct Lab {
     backend: LocalBackend,
     repo: ToyRepo,
     image: Image,
+    survey: Survey,
     dir: TempDir,
 }
 
@@ -92,7 +93,10 @@ impl Lab {
         must(Command::new("chmod").arg("755").arg(layer.join("testbed")));
         own(&layer);
         let backend = LocalBackend::start(&config).await.unwrap();
-        Some(Arc::new(Self { backend, repo, image: image(&layer), dir }))
+        let image = image(&layer);
+        let sandbox = sandbox_of(&backend, image.clone()).await;
+        let survey = Survey::of(&*sandbox, Arc::new(repo.instance())).await.unwrap();
+        Some(Arc::new(Self { backend, repo, image, survey, dir }))
     }
 
     pub(crate) fn instance(&self) -> Instance {
@@ -119,14 +123,7 @@ impl Lab {
     }
 
     pub(crate) async fn sandbox_of(&self, image: Image) -> Box<dyn Sandbox> {
-        let spec = SandboxSpec {
-            image,
-            upper: Upper::Memory,
-            limits: Limits::default(),
-            network: Network::None,
-            extra_binds: Vec::new(),
-        };
-        self.backend.create(&spec).await.unwrap()
+        sandbox_of(&self.backend, image).await
     }
 
     /// The patch that makes these edits.
@@ -149,13 +146,24 @@ impl Lab {
         let log_limit = OutputLimit { head: 128 << 10, tail: 128 << 10 };
         let limits = EvalLimits { time_limit: Duration::from_secs(seconds), log_limit };
         let prediction = Patch::from(prediction);
-        let evaluation = evaluate(&*sandbox, &self.instance(), &command, &prediction, &limits).await.unwrap();
+        let evaluation = evaluate(&*sandbox, &self.survey, &command, &prediction, &limits).await.unwrap();
         sandbox.destroy().await.unwrap();
         if std::env::var_os("SWEGYM_TEST_LOGS").is_some() {
             println!("{}", String::from_utf8_lossy(&evaluation.log));
         }
         evaluation.verdict
     }
+}
+
+async fn sandbox_of(backend: &LocalBackend, image: Image) -> Box<dyn Sandbox> {
+    let spec = SandboxSpec {
+        image,
+        upper: Upper::Memory,
+        limits: Limits::default(),
+        network: Network::None,
+        extra_binds: Vec::new(),
+    };
+    backend.create(&spec).await.unwrap()
 }
 
 /// Makes all of these, and asserts that none of them resolves and each has a finding.

@@ -2,10 +2,10 @@ use std::time::Duration;
 
 use serde_json::json;
 use swegym_core::{Instance, Patch, PatchOutcome, TestCommand, Verdict};
-use swegym_harness::{EvalLimits, Evaluation, evaluate, instance_report};
+use swegym_harness::{EvalLimits, Evaluation, instance_report};
 use swegym_sandbox::OutputLimit;
 
-use crate::host_sandbox::HostSandbox;
+use crate::host_sandbox::{HostSandbox, surveyed_and_evaluated};
 
 /// A test file holds lines `name word`; a test passes when `calc.txt` has the word. Like those of pytest, the
 /// results depend on `conftest.py`: whatever it holds is printed.
@@ -55,7 +55,7 @@ fn command(test_cmd: &str) -> TestCommand {
 async fn run(sandbox: &HostSandbox, instance: &Instance, test_cmd: &str, prediction: &str) -> Evaluation {
     let log_limit = OutputLimit { head: 1 << 20, tail: 1 << 20 };
     let limits = EvalLimits { time_limit: Duration::from_secs(60), log_limit };
-    evaluate(sandbox, instance, &command(test_cmd), &Patch::from(prediction), &limits).await.unwrap()
+    surveyed_and_evaluated(sandbox, instance, &command(test_cmd), &Patch::from(prediction), &limits).await
 }
 
 async fn verdict_of(prediction: &str) -> (HostSandbox, Verdict) {
@@ -229,7 +229,7 @@ async fn log_results_and_exit_code_must_agree() {
     let log_limit = OutputLimit { head: 1 << 20, tail: 1 << 20 };
     let limits = EvalLimits { time_limit: Duration::from_secs(60), log_limit };
     let verdict =
-        evaluate(&sandbox(), &instance, &silent, &Patch::from(GOLD), &limits).await.unwrap().verdict;
+        surveyed_and_evaluated(&sandbox(), &instance, &silent, &Patch::from(GOLD), &limits).await.verdict;
     assert_eq!(verdict.reason.unwrap(), "the log shows no test result; the test command exited with 0");
 }
 
@@ -240,7 +240,8 @@ async fn tests_that_hang_are_not_resolved() {
         EvalLimits { time_limit: Duration::from_secs(1), log_limit: OutputLimit { head: 9, tail: 9 } };
     let instance = instance_with(GOLD, TEST_PATCH);
     let hanging = command("exec sleep 1000 #");
-    let verdict = evaluate(&sandbox, &instance, &hanging, &Patch::from(GOLD), &limits).await.unwrap().verdict;
+    let verdict =
+        surveyed_and_evaluated(&sandbox, &instance, &hanging, &Patch::from(GOLD), &limits).await.verdict;
     assert!(verdict.timed_out && !verdict.resolved && verdict.exit_code.is_none());
     assert_eq!(verdict.reason.unwrap(), "the tests ran into the time limit");
 }

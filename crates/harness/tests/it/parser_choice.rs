@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 use swegym_core::{Instance, Patch, TestCommand, Verdict};
-use swegym_harness::{EvalLimits, evaluate, grade, is_resolved, parse, parser_of};
+use swegym_harness::{EvalLimits, grade, is_resolved, parse, parser_of};
 use swegym_sandbox::OutputLimit;
 
-use crate::host_sandbox::HostSandbox;
+use crate::host_sandbox::{HostSandbox, surveyed_and_evaluated};
 
 /// Tests that print `log`, in a repository of that name.
 async fn verdict(repo: &str, log: &str, fail_to_pass: &str, pass_to_pass: &str) -> Verdict {
@@ -27,7 +27,7 @@ async fn verdict(repo: &str, log: &str, fail_to_pass: &str, pass_to_pass: &str) 
         time_limit: Duration::from_secs(60),
         log_limit: OutputLimit { head: 1 << 20, tail: 1 << 20 },
     };
-    evaluate(&sandbox, &instance, &command, &Patch::default(), &limits).await.unwrap().verdict
+    surveyed_and_evaluated(&sandbox, &instance, &command, &Patch::default(), &limits).await.verdict
 }
 
 #[tokio::test]

@@ -124,13 +124,12 @@ async fn a_solution_that_cannot_be_evaluated_is_kept() {
     assert_eq!(ran.view.trajectory(&key(1)).unwrap().unwrap().steps.len(), 2);
 }
 
-/// Ends the sandbox under the first command of every evaluation, or makes it a sandbox without room.
+/// Ends some of the sandboxes, by their number from 0, under their first command, or makes them ones without room.
 struct Breaking {
     backend: Arc<dyn Backend>,
     error: fn() -> SandboxError,
-    evaluations: Arc<AtomicUsize>,
-    /// How many of them break.
-    broken: usize,
+    breaks: fn(usize) -> bool,
+    made: Arc<AtomicUsize>,
 }
 
 struct Broken(fn() -> SandboxError);
@@ -138,7 +137,7 @@ struct Broken(fn() -> SandboxError);
 #[async_trait]
 impl Backend for Breaking {
     async fn create(&self, spec: &SandboxSpec) -> Result<Box<dyn Sandbox>, SandboxError> {
-        match self.evaluations.fetch_add(1, Ordering::SeqCst) < self.broken {
+        match (self.breaks)(self.made.fetch_add(1, Ordering::SeqCst)) {
             true => Ok(Box::new(Broken(self.error))),
             false => self.backend.create(spec).await,
         }
@@ -181,19 +180,17 @@ fn no_program() -> SandboxError {
 async fn what_kept_an_evaluation_from_happening_decides_whether_it_is_tried_again() {
     let Some(toy) = Toy::start().await else { return };
     let gone: fn() -> SandboxError = || SandboxError::Gone;
-    for (name, error, broken, tries, class) in [
-        ("gone once", gone, 1, 2, None),
-        ("gone", gone, 9, 2, Some("killed")),
-        ("full", no_room as fn() -> SandboxError, 9, 2, Some("disk full")),
-        ("bad image", no_program, 9, 1, Some("sandbox")),
+    let all: fn(usize) -> bool = |_| true;
+    // Each attempt has a sandbox for the survey of the instance, and after it one for the evaluation.
+    for (name, error, breaks, sandboxes, class) in [
+        ("gone once at the survey", gone, (|number| number == 0) as fn(usize) -> bool, 3, None),
+        ("gone once", gone, |number| number == 1, 4, None),
+        ("gone", gone, all, 2, Some("killed")),
+        ("full", no_room as fn() -> SandboxError, all, 2, Some("disk full")),
+        ("bad image", no_program, all, 1, Some("sandbox")),
     ] {
-        let evaluations = Arc::new(AtomicUsize::new(0));
-        let backend = Breaking {
-            backend: Arc::clone(&toy.backend),
-            error,
-            evaluations: Arc::clone(&evaluations),
-            broken,
-        };
+        let made = Arc::new(AtomicUsize::new(0));
+        let backend = Breaking { backend: Arc::clone(&toy.backend), error, breaks, made: Arc::clone(&made) };
         let plan = toy.plan(1);
         let instance = &plan.instances[0];
         let prediction = ("gold".to_owned(), instance.grading.patch.clone());
@@ -202,7 +199,7 @@ async fn what_kept_an_evaluation_from_happening_decides_whether_it_is_tried_agai
         let ran = toy.run(name, workshop, &plan).await;
         let failure = ran.record(1).failure;
         assert_eq!(failure.as_ref().map(|failure| failure.class().as_str()), class, "{name}: {failure:?}");
-        assert_eq!(evaluations.load(Ordering::SeqCst), tries, "{name}");
+        assert_eq!(made.load(Ordering::SeqCst), sandboxes, "{name}");
         let failed = usize::from(class.is_some());
         assert_eq!(ran.counts(), (1, 1 - failed, 1 - failed, failed), "{name}: it stays in the count");
     }

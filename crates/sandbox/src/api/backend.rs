@@ -114,6 +114,15 @@ pub trait Sandbox: Send + Sync {
         Err(SandboxError::Unsupported { action: "upload files" })
     }
 
+    /// Makes what a tar archive holds below `path`, merging it into what is there: a file or link gives way, a folder
+    /// does not, and links are not followed. The archive has the folders that its files lie in, before them.
+    ///
+    /// # Errors
+    /// [`SandboxError::File`] when something cannot be written, or is neither file, folder nor link.
+    async fn unpack(&self, _archive: &[u8], _path: &str) -> Result<(), SandboxError> {
+        Err(SandboxError::Unsupported { action: "unpack an archive" })
+    }
+
     /// Copies a folder out of the sandbox into `folder`, which is made. What is neither file, folder nor link is
     /// left out, set-id bits are dropped, and nothing is ever written outside `folder`.
     ///

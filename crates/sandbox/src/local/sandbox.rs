@@ -241,6 +241,10 @@ impl Sandbox for GuestSandbox {
         trees::upload(self, folder, path).await
     }
 
+    async fn unpack(&self, archive: &[u8], path: &str) -> Result<(), SandboxError> {
+        trees::unpack(self, archive, path).await
+    }
+
     async fn download(&self, path: &str, folder: &Path, limits: TreeLimits) -> Result<(), SandboxError> {
         trees::download(self, path, folder, limits).await
     }

@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use nix::unistd::pipe2;
 
 use super::archive::{self, PatientPipe, Rules, TreeError};
-use super::protocol::{GuestReply, GuestRequest};
+use super::protocol::{GuestReply, GuestRequest, memory_file};
 use super::sandbox::{GuestSandbox, file_error};
 use crate::{FileEntry, FileStat, SandboxError, TreeLimits};
 
@@ -49,6 +49,16 @@ pub(super) async fn upload(sandbox: &GuestSandbox, folder: &Path, path: &str) ->
             Err(SandboxError::File { action: "upload", path: path.to_owned(), message, errno })
         }
         (_, reply) => Err(file_error("upload", path, reply)),
+    }
+}
+
+/// The archive goes over as a memory file, which is read like a pipe.
+pub(super) async fn unpack(sandbox: &GuestSandbox, archive: &[u8], path: &str) -> Result<(), SandboxError> {
+    let archive = memory_file("archive", archive)?;
+    let request = GuestRequest::Unpack { path: sandbox.absolute(path) };
+    match sandbox.ask(request, &[archive.as_fd()]).await? {
+        (Some(GuestReply::Unpacked), _) => Ok(()),
+        (reply, _) => Err(file_error("unpack", path, reply)),
     }
 }
 

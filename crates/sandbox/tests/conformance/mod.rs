@@ -126,6 +126,7 @@ macro_rules! for_each_case {
             stat_tells_kinds, stat_of_nothing_is_an_error, folders_are_listed_by_name,
             listing_what_is_no_folder_is_an_error, large_folders_are_listed_up_to_a_limit, a_tree_goes_in,
             an_upload_merges, an_upload_follows_no_link_in_the_target, uploads_that_cannot_be_are_errors,
+            an_archive_is_unpacked,
             a_tree_comes_out, what_is_dangerous_stays_inside, downloads_have_limits,
             downloads_that_cannot_be_are_errors, a_tree_makes_a_round_trip, stopped_helpers_hold_nobody_up,
             killed_helpers_hold_nobody_up,

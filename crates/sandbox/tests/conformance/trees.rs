@@ -185,6 +185,42 @@ pub(crate) async fn uploads_that_cannot_be_are_errors(subject: &Subject) {
     assert_eq!(text(&*sandbox, "echo still alive").await, "still alive\n");
 }
 
+fn archive() -> Vec<u8> {
+    let mut archive = tar::Builder::new(Vec::new());
+    for (kind, path, mode, content) in [
+        (tar::EntryType::Directory, "a", 0o755, ""),
+        (tar::EntryType::Regular, "a/file", 0o751, "new\n"),
+        (tar::EntryType::Symlink, "link", 0o777, ""),
+    ] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(content.len() as u64);
+        if kind == tar::EntryType::Symlink {
+            header.set_link_name("x").unwrap();
+        }
+        archive.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    archive.into_inner().unwrap()
+}
+
+pub(crate) async fn an_archive_is_unpacked(subject: &Subject) {
+    let sandbox = subject.sandbox().await;
+    let archive = archive();
+    let script = "\
+mkdir /work /other; ln -s /other /work/a; echo kept > /other/file; echo old > /work/link";
+    text(&*sandbox, script).await;
+    sandbox.unpack(&archive, "/work").await.unwrap();
+    // The link to a folder gave way to the folder, and was not followed.
+    let script = "cd /work; test -L a || cat a/file; stat -c %a a/file; readlink link; cat /other/file";
+    assert_eq!(text(&*sandbox, script).await, "new\n751\nx\nkept\n");
+    text(&*sandbox, "rm /work/link; mkdir /work/link").await;
+    assert_eq!(file_error(sandbox.unpack(&archive, "/work").await).1, Some(libc::EISDIR));
+    file_error(sandbox.unpack(&archive[..700], "/other").await);
+    sandbox.unpack(&archive, "/new/place").await.unwrap();
+    assert_eq!(text(&*sandbox, "cat /new/place/a/file").await, "new\n");
+}
+
 pub(crate) async fn a_tree_comes_out(subject: &Subject) {
     let sandbox = subject.sandbox().await;
     let script = "\
