@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::DiffError;
-use super::parse::line_number;
+use super::header::line_number;
 use super::python::pattern;
 
 // Python takes for part of a word what is a letter or a number; marks are none.
