@@ -20,6 +20,10 @@ use swegym_core::{Message, ToolSpec};
 use crate::ModelError;
 
 const NAME: &str = "chat";
+/// What one rendering may cost, in the engine's measure: instructions, and 64 bytes of what they make. Templates come
+/// with models that anybody publishes; this ends one that never would, within about a second, and before it has
+/// filled the memory.
+const FUEL: u64 = 10_000_000;
 
 /// A chat template and the texts of the tokens that it speaks of.
 pub struct ChatTemplate {
@@ -41,6 +45,7 @@ impl ChatTemplate {
     /// [`ModelError::Setup`] when it is no template.
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, ModelError> {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| setup(&format!("{error:#}")))?);
@@ -82,12 +87,10 @@ impl ChatTemplate {
     }
 
     /// The conversation as a text; with the beginning of an answer where one is to follow.
-    pub(crate) fn render(
-        &self,
-        messages: &[Value],
-        tools: &[ToolSpec],
-        answer: bool,
-    ) -> Result<String, ModelError> {
+    ///
+    /// # Errors
+    /// [`ModelError::Setup`] when the template fails, refuses, or does not come to an end.
+    pub fn render(&self, messages: &[Value], tools: &[ToolSpec], answer: bool) -> Result<String, ModelError> {
         let offered: Vec<Value> =
             tools.iter().map(|tool| json!({"type": "function", "function": tool})).collect();
         let tools = if tools.is_empty() { Slot::from(()) } else { Slot::from(Serde(offered)) };
@@ -244,6 +247,35 @@ mod tests {
         assert!(ChatTemplate::new("{% if %}", "", "").is_err());
         let year = render("{{ strftime_now('%Y') }}", &[], &[]).unwrap();
         assert!(year.len() == 4 && year.starts_with('2'), "{year}");
+    }
+
+    #[test]
+    fn a_template_without_an_end_is_ended() {
+        let many = "{% for a in range(99999) %}{% for b in range(99999) %}";
+        let end = "{% endfor %}{% endfor %}";
+        for (what, source) in [
+            ("a loop", format!("{many}{end}")),
+            ("recursion", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}".to_owned()),
+            ("output", format!("{many}{{{{ 'x' * 1000 }}}}{end}")),
+            (
+                "doubling",
+                format!("{{% set ns = namespace(x='x') %}}{many}{{% set ns.x = ns.x ~ ns.x %}}{end}"),
+            ),
+            ("one long text", "{{ 'x' * 10**12 }}".to_owned()),
+            ("a list", format!("{{% set ns = namespace(x=[1]) %}}{many}{{% set ns.x = ns.x + ns.x %}}{end}")),
+            (
+                "lists in lists",
+                format!(
+                    "{{% set ns = namespace(x=[1]) %}}{many}{{% set ns.x = [ns.x] %}}{end}{{{{ ns.x }}}}"
+                ),
+            ),
+            ("filters", "{{ ('x' * 9999999)|replace('x', 'y' * 9999) }}".to_owned()),
+        ] {
+            assert!(render(&source, &[], &[]).is_err(), "{what}");
+        }
+        let (parentheses, ifs) = ("(".repeat(100_000), "{% if x %}".repeat(100_000));
+        assert!(ChatTemplate::new(&format!("{{{{ {parentheses} }}}}"), "", "").is_err());
+        assert!(ChatTemplate::new(&ifs, "", "").is_err());
     }
 
     #[test]
