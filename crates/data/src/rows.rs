@@ -17,6 +17,9 @@ use crate::{AtomicFile, DataError};
 pub(crate) const MAX_LINE: u64 = 64 << 20;
 /// Largest `.json` file that is read, as it has to be in memory at once.
 const MAX_DOCUMENT: u64 = 1 << 30;
+/// What the JSON reader says of an escape that gives half of a character, as Python writes them for bytes that are no text.
+const SURROGATE: &str = "lone leading surrogate in hex escape";
+const CUT_SURROGATE: &str = "unexpected end of hex escape";
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Where a row stands in its file; numbers count from 1.
@@ -101,6 +104,12 @@ impl SeenIds {
 pub(crate) fn json_message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
+        Some((SURROGATE | CUT_SURROGATE, _)) => {
+            format!(
+                "not valid JSON: half of a surrogate pair, which is no character, column {}",
+                error.column()
+            )
+        }
         Some((message, _)) => format!("not valid JSON: {message}, column {}", error.column()),
         None => format!("not valid JSON: {text}"),
     }
@@ -209,5 +218,94 @@ impl<'de> Visitor<'de> for DocumentVisitor {
             rows.push((Place::Key(key), value));
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{load_instances, load_predictions};
+
+    /// A line: the good ones are a row, or none at all.
+    #[derive(Debug, Clone)]
+    enum Line {
+        Good,
+        Blank(&'static str),
+        Bad(Vec<u8>),
+    }
+
+    impl Line {
+        fn text(&self, number: usize) -> Vec<u8> {
+            let commit = "a".repeat(40);
+            match self {
+                Self::Good => format!(
+                    r#"{{"instance_id":"a-{number}","repo":"o/n","base_commit":"{commit}","patch":"","test_patch":"","problem_statement":"","version":1,"FAIL_TO_PASS":["t"],"PASS_TO_PASS":[],"model_name_or_path":"m","model_patch":null}}"#
+                )
+                .into_bytes(),
+                Self::Blank(text) => text.as_bytes().to_vec(),
+                Self::Bad(bytes) => bytes.clone(),
+            }
+        }
+    }
+
+    fn line() -> impl Strategy<Value = Line> {
+        let bad = [
+            &b"{"[..],
+            b"{}",
+            b"7",
+            b"\"x\"",
+            b"\0",
+            b"\xff",
+            b"{\"instance_id\": \"\\ud800\"}",
+            b"{\"instance_id\": \"\\udfff\"}",
+            b"{\"instance_id\": 1e999}",
+            b"{\"instance_id\": \"a/b\"}",
+            b"{\"a\": 1}{}",
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        ];
+        let deep = b"{\"a\":".repeat(500);
+        let odd = prop::sample::select(bad.map(<[u8]>::to_vec).into_iter().chain([deep]).collect::<Vec<_>>());
+        prop_oneof![
+            4 => Just(Line::Good),
+            1 => prop::sample::select(vec!["", "  ", "\t\r"]).prop_map(Line::Blank),
+            1 => odd.prop_map(Line::Bad),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_bad_line_is_named_and_all_good_ones_are_read(
+            lines in prop::collection::vec(line(), 0..8), end in prop::sample::select(vec!["\n", "\r\n"]),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.jsonl");
+            let texts: Vec<Vec<u8>> = lines.iter().enumerate().map(|(number, line)| line.text(number)).collect();
+            std::fs::write(&path, texts.join(end.as_bytes())).unwrap();
+            let first_bad = lines.iter().position(|line| matches!(line, Line::Bad(_)));
+            let good = lines.iter().filter(|line| matches!(line, Line::Good)).count();
+            for read in [load_instances(&path).map(|rows| rows.len()), load_predictions(&path).map(|rows| rows.len())] {
+                match (read, first_bad) {
+                    (Ok(rows), None) => prop_assert_eq!(rows, good),
+                    (Err(error), Some(bad)) => {
+                        let place = format!("x.jsonl`: line {}: ", bad + 1);
+                        prop_assert!(error.to_string().contains(&place), "{}: {}", place, error);
+                    }
+                    (read, bad) => prop_assert!(false, "{:?} {:?}", read, bad),
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_file(bytes: Vec<u8>, json in "[\\[\\]{}\",:a0\\\\u d8]{0,40}") {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, content) in [("x.json", &bytes[..]), ("x.jsonl", &bytes), ("y.json", json.as_bytes())] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, content).unwrap();
+                for error in [load_instances(&path).err(), load_predictions(&path).err()].into_iter().flatten() {
+                    prop_assert!(error.to_string().contains(name), "{}", error);
+                }
+            }
+        }
     }
 }
