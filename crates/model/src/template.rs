@@ -191,6 +191,7 @@ impl Formatter for PythonFormat {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use swegym_core::{Role, ToolCall};
 
     use super::*;
@@ -276,6 +277,17 @@ mod tests {
         let (parentheses, ifs) = ("(".repeat(100_000), "{% if x %}".repeat(100_000));
         assert!(ChatTemplate::new(&format!("{{{{ {parentheses} }}}}"), "", "").is_err());
         assert!(ChatTemplate::new(&ifs, "", "").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_template_or_none(
+            source in "(\\{%|%\\}|\\{\\{|\\}\\}|for |in |if |set |macro |endfor|endif| x|messages|range\\(9\\)|\\||tojson|'a'|\\[|\\]|\\(|\\)|~|\\*|9| ){0,24}",
+        ) {
+            if let Ok(template) = ChatTemplate::new(&source, "", "") {
+                let _ = template.render(&[json!({"role": "user", "content": "x"})], &[], true);
+            }
+        }
     }
 
     #[test]
