@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::IoContext;
@@ -53,9 +53,7 @@ pub(crate) fn read<T>(
     };
     match container(path)? {
         Container::Lines => read_lines(path, &mut take)?,
-        Container::Document => {
-            read_document(path)?.0.into_iter().try_for_each(|(place, value)| take(place, value))?;
-        }
+        Container::Document => read_document(path, &mut take)?,
     }
     Ok(rows)
 }
@@ -172,7 +170,10 @@ pub(crate) fn parse_line(line: &[u8], number: usize) -> Result<Option<Value>, St
     serde_json::from_str(text).map(Some).map_err(|error| json_message(&error))
 }
 
-fn read_document(path: &Path) -> Result<Document, DataError> {
+fn read_document(
+    path: &Path,
+    take: &mut dyn FnMut(Place, Value) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let mut bytes = Vec::new();
     let file = File::open(path).context("read", path)?;
     file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).context("read", path)?;
@@ -183,41 +184,61 @@ fn read_document(path: &Path) -> Result<Document, DataError> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     let text = std::str::from_utf8(bytes)
         .map_err(|error| DataError::malformed(path, format!("not UTF-8: {error}")))?;
-    serde_json::from_str(text).map_err(|error| DataError::malformed(path, format!("not valid JSON: {error}")))
-}
-
-/// A JSON list or object with the place of each element. Unlike a map, it keeps keys that are there twice.
-struct Document(Vec<(Place, Value)>);
-
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DocumentVisitor).map(Self)
+    let mut refused = None;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Document { take, refused: &mut refused }.deserialize(&mut json).and_then(|()| json.end());
+    match refused {
+        Some(error) => Err(error),
+        None => read.map_err(|error| DataError::malformed(path, format!("not valid JSON: {error}"))),
     }
 }
 
-struct DocumentVisitor;
+/// A JSON list or object, of which one element after the other is taken with its place. Unlike a map, it has keys that
+/// are there twice.
+struct Document<'t> {
+    take: &'t mut dyn FnMut(Place, Value) -> Result<(), DataError>,
+    /// Why an element was not taken.
+    refused: &'t mut Option<DataError>,
+}
 
-impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Vec<(Place, Value)>;
+impl Document<'_> {
+    fn take<E: Error>(&mut self, place: Place, value: Value) -> Result<(), E> {
+        (self.take)(place, value).map_err(|error| {
+            *self.refused = Some(error);
+            E::custom("an element was refused")
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Document<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows, or an object of rows by id")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let mut number = 0;
         while let Some(value) = items.next_element()? {
-            rows.push((Place::Item(rows.len() + 1), value));
+            number += 1;
+            self.take(Place::Item(number), value)?;
         }
-        Ok(rows)
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
         while let Some((key, value)) = entries.next_entry()? {
-            rows.push((Place::Key(key), value));
+            self.take(Place::Key(key), value)?;
         }
-        Ok(rows)
+        Ok(())
     }
 }
 

@@ -7,7 +7,8 @@ pub(super) const DEV_NULL: &[u8] = b"/dev/null";
 /// One file of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatchedFile<'a> {
-    /// Lines before the names: `diff --git`, `index`, modes. Those of binary stubs too.
+    /// Lines before the names: `diff --git`, `index`, modes. Those of binary stubs too. Lines that follow each other in
+    /// the patch are one piece.
     pub header: Vec<&'a [u8]>,
     /// Old name with its prefix, `/dev/null` for a file that is added.
     pub source: &'a [u8],

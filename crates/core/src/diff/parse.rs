@@ -1,5 +1,6 @@
 //! The parser of unidiff 0.7.5: a loop over lines that takes each for the first thing that it looks like.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex};
@@ -23,6 +24,7 @@ const NO_NEWLINE: &[u8] = b"\\ No newline at end of file";
 /// [`DiffError`] where unidiff raises an exception.
 pub fn parse(patch: &[u8]) -> Result<Vec<PatchedFile<'_>>, DiffError> {
     let mut parser = Parser {
+        patch,
         rest: patch,
         number: 0,
         files: Vec::new(),
@@ -39,13 +41,15 @@ pub fn parse(patch: &[u8]) -> Result<Vec<PatchedFile<'_>>, DiffError> {
 }
 
 struct Parser<'a> {
+    patch: &'a [u8],
     /// What is still to be read.
     rest: &'a [u8],
     /// Of the line that was read last, from 1.
     number: usize,
     /// Each with the index of its header, which two files may share.
     files: Vec<(PatchedFile<'a>, Option<usize>)>,
-    headers: Vec<Vec<&'a [u8]>>,
+    /// Where the lines of each header stand; lines that follow each other are one run.
+    headers: Vec<Vec<Range<usize>>>,
     /// Index of the file to which the next lines belong.
     current: Option<usize>,
     /// Index of the header to which the next lines belong.
@@ -68,12 +72,12 @@ impl<'a> Parser<'a> {
         let number = self.number;
         let malformed = |what| Err(DiffError::Malformed { line: number, what });
         if let Some((source, target)) = git_names(line) {
-            self.begin_git_file(source, target, line);
+            self.begin_git_file(source, target);
         } else if NEW_FILE.is_match(line) {
-            let Some(file) = self.git_file(line) else { return malformed("a new file out of place") };
+            let Some(file) = self.git_file() else { return malformed("a new file out of place") };
             file.source = DEV_NULL;
         } else if DELETED_FILE.is_match(line) {
-            let Some(file) = self.git_file(line) else { return malformed("a deleted file out of place") };
+            let Some(file) = self.git_file() else { return malformed("a deleted file out of place") };
             file.target = Some(DEV_NULL);
         } else if let Some((name, timestamp)) = name(line, b"--- ") {
             self.source_name(name, timestamp);
@@ -98,11 +102,24 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn begin_git_file(&mut self, source: &'a [u8], target: &'a [u8], line: &'a [u8]) {
+    fn begin_git_file(&mut self, source: &'a [u8], target: &'a [u8]) {
         self.source = Some(source);
         self.header = Some(self.headers.len());
-        self.headers.push(vec![line]);
+        self.headers.push(Vec::new());
+        self.keep(self.headers.len() - 1);
         self.begin_file(source, Some(target));
+    }
+
+    /// Adds the line that was read last to a header.
+    fn keep(&mut self, header: usize) {
+        let end = self.patch.len() - self.rest.len();
+        let start =
+            self.patch[..end - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+        let runs = &mut self.headers[header];
+        match runs.last_mut() {
+            Some(run) if run.end == start => run.end = end,
+            _ => runs.push(start..end),
+        }
     }
 
     fn begin_file(&mut self, source: &'a [u8], target: Option<&'a [u8]>) -> &mut PatchedFile<'a> {
@@ -122,9 +139,9 @@ impl<'a> Parser<'a> {
     }
 
     /// The file whose header the line continues.
-    fn git_file(&mut self, line: &'a [u8]) -> Option<&mut PatchedFile<'a>> {
+    fn git_file(&mut self) -> Option<&mut PatchedFile<'a>> {
         let (index, header) = (self.current?, self.header?);
-        self.headers[header].push(line);
+        self.keep(header);
         Some(&mut self.files[index].0)
     }
 
@@ -212,7 +229,7 @@ impl<'a> Parser<'a> {
         self.header = Some(header);
         if let Some(names) = BINARY.captures(line) {
             self.source = group(&names, 1);
-            self.headers[header].push(line);
+            self.keep(header);
             match self.current {
                 Some(index) => self.files[index].0.is_binary = true,
                 None => {
@@ -225,7 +242,7 @@ impl<'a> Parser<'a> {
             };
             self.files[index].0.is_binary = true;
         } else {
-            self.headers[header].push(line);
+            self.keep(header);
             return Ok(());
         }
         (self.current, self.header) = (None, None);
@@ -233,10 +250,10 @@ impl<'a> Parser<'a> {
     }
 
     fn finish(self) -> Vec<PatchedFile<'a>> {
-        let Self { files, headers, .. } = self;
+        let Self { patch, files, headers, .. } = self;
         let with_header = |(file, header): (PatchedFile<'a>, Option<usize>)| {
-            let header = header.map(|index| headers[index].clone()).unwrap_or_default();
-            PatchedFile { header, ..file }
+            let runs = header.map(|index| headers[index].iter()).unwrap_or_default();
+            PatchedFile { header: runs.map(|run| &patch[run.clone()]).collect(), ..file }
         };
         files.into_iter().map(with_header).collect()
     }
