@@ -64,7 +64,7 @@ impl Key {
     pub fn new() -> io::Result<Self> {
         let mut bytes = [0; BLOCK / 2];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(hexadecimal(&bytes)))
     }
 
     /// The channel to give to the test command.
@@ -79,11 +79,20 @@ impl Key {
 
     /// HMAC-SHA256 (RFC 2104), in hexadecimal digits. The key is as long as a block.
     fn code(&self, message: &[u8]) -> String {
-        let pad = |with: u8| self.0.bytes().map(move |byte| byte ^ with).collect::<Vec<u8>>();
-        let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-        let outer = Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
-        outer.iter().map(|byte| format!("{byte:02x}")).collect()
+        let begun = |with: u8| {
+            let pad: Vec<u8> = self.0.bytes().map(|byte| byte ^ with).collect();
+            Sha256::new().chain_update(pad)
+        };
+        let inner = begun(0x36).chain_update(message).finalize();
+        let outer = begun(0x5c).chain_update(inner).finalize();
+        hexadecimal(&outer)
     }
+}
+
+/// There may be a million lines, so each digit is looked up and nothing is formatted.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// One line.

@@ -21,9 +21,9 @@ use crate::ModelError;
 
 const NAME: &str = "chat";
 /// What one rendering may cost, in the engine's measure: instructions, and 64 bytes of what they make. Templates come
-/// with models that anybody publishes; this ends one that never would, within about a second, and before it has
-/// filled the memory.
-const FUEL: u64 = 10_000_000;
+/// with models that anybody publishes; this ends one that never would, well within a second, and before it has made
+/// 256 MiB. A long conversation takes a tenth of it.
+const FUEL: u64 = 4_000_000;
 
 /// A chat template and the texts of the tokens that it speaks of.
 pub struct ChatTemplate {

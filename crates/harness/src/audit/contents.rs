@@ -19,6 +19,8 @@ const ARCHIVE_BYTES: u64 = 8 << 30;
 /// Files that are read for a short fix, and how much of each.
 const MOST_FILES: usize = 5000;
 const FILE_BYTES: u64 = 4 << 20;
+/// Characters of a line of the gold patch by which it is known in archives.
+const LINE_CHARACTERS: usize = 200;
 /// Unpacks the second word by the first one, as much as may come out and a byte.
 const UNPACK: &str = r#"{ "$1" -dc -- "$2" || true; } | head -c 134217729"#;
 
@@ -40,7 +42,8 @@ struct Inside {
 
 impl<'a> Wanted<'a> {
     pub(super) fn new(names: &'a PackageNames, gold: &'a GoldText, version: &'a str) -> Self {
-        let escaped: Vec<String> = gold.lines.iter().map(|line| regex::escape(line)).collect();
+        let beginning = |line: &String| line.chars().take(LINE_CHARACTERS).collect::<String>();
+        let escaped: Vec<String> = gold.lines.iter().map(|line| regex::escape(&beginning(line))).collect();
         let lines = if escaped.is_empty() { None } else { Regex::new(&escaped.join("|")).ok() };
         Self { names, gold, version, lines }
     }
@@ -76,7 +79,8 @@ impl<'a> Wanted<'a> {
     }
 
     fn visit(&self, path: &str, content: &[u8], inside: &mut Inside) {
-        let parts = || path.split(['/', '!']);
+        // The name of the archive itself is judged with those of other files.
+        let parts = || path.split_once('!').map_or("", |(_, inner)| inner).split(['/', '!']);
         let is_later_name =
             |part: &str| self.names.version_of(part).is_some_and(|found| is_later(found, self.version));
         let is_metadata = matches!(parts().next_back(), Some("METADATA" | "PKG-INFO"));

@@ -162,7 +162,7 @@ async fn what_lies_in_archives_and_large_files_is_found() {
         ("one that says so inside alone", zip("opt/x.zip", "PKG-INFO", &metadata("2.0")), &["later_version"]),
         ("the same version", zip("opt/x.zip", "PKG-INFO", &metadata("1.0")), &[]),
         ("what is no archive", "echo text > opt/x.zip; printf 'PK\\003\\004' > opt/y.whl".to_owned(), &[]),
-        ("a bomb", "head -c 700000000 /dev/zero | gzip > opt/x.gz".to_owned(), &["audit_incomplete"]),
+        ("an archive that is too large", "truncate -s 140M opt/x.gz".to_owned(), &["audit_incomplete"]),
         ("a large file", large(20_000_000), &["gold_text"]),
         ("a line across two windows", large((16 << 20) - 20), &["gold_text"]),
     ];
