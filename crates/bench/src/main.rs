@@ -82,11 +82,14 @@ enum Bench {
         #[arg(long, default_value_t = 100)]
         rounds: usize,
     },
-    /// Read much of patches, rows and reports that are hard on their parsers; `logs --hostile` has those of logs
+    /// Read much of what is hard on each parser of untrusted text
     Hostile {
         /// Bytes of each input
         #[arg(long, default_value_t = 50_000_000)]
         bytes: usize,
+        /// Only parsers with this in their names
+        #[arg(long)]
+        only: Option<String>,
     },
     /// Parse logs with each parser
     Logs {
@@ -122,7 +125,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
         Bench::Harness { rounds } => harness::run(rounds)?,
-        Bench::Hostile { bytes } => hostile::run(bytes)?,
+        Bench::Hostile { bytes, only } => hostile::run(bytes, only.as_deref())?,
         Bench::Logs { rounds, hostile } => logs::run(rounds, hostile),
         Bench::IdleOwner { count, state } => idle::own(count, &state)?,
         Bench::Quickstart { program } => quickstart::run(&program)?,

@@ -18,7 +18,8 @@ pub(crate) use images::{BuildArgs, CheckArgs, DuArgs, GcArgs, ImagesCommand, Lis
 pub(crate) use model::{ModelArgs, ToolFormat};
 pub(crate) use outside::OutsideArgs;
 pub(crate) use runs::{
-    ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs, RunsShowArgs,
+    EvidenceName, ExportName, ImportName, RunsCommand, RunsExportArgs, RunsImportArgs, RunsListArgs,
+    RunsShowArgs,
 };
 pub(crate) use sandbox::{BackendName, ImageSource, SandboxArgs};
 pub(crate) use scaffold::{BehaviourName, ScaffoldArgs, ScaffoldName};

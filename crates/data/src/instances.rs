@@ -89,6 +89,21 @@ mod tests {
     }
 
     #[test]
+    fn odd_characters_and_numbers_stay_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.jsonl");
+        let odd = row("a-1")
+            .replace('ü', "\\u0000\\ud83d\\ude00\u{feff}\\r\u{2028}")
+            .replace("31.2", "123456789012345678901234567890.2");
+        fs::write(&path, &odd).unwrap();
+        let instances = load_instances(&path).unwrap();
+        assert_eq!(instances[0].problem.problem_statement, "\0\u{1f600}\u{feff}\r\u{2028}");
+        assert_eq!(instances[0].grading.patch.as_bytes(), b"p\r\n");
+        write_instances(&path, &instances).unwrap();
+        assert_eq!(load_instances(&path).unwrap(), instances);
+    }
+
+    #[test]
     fn errors_name_file_line_and_field() {
         let good = row("a-1");
         let cases = [
@@ -113,6 +128,23 @@ mod tests {
         assert!(error_of("x.jsonl", b"{\"a\": \"\xff\"}").contains("line 1: not UTF-8"));
         assert!(error_of("x.json", b"[\xff]").contains("not UTF-8"));
         assert!(error_of("x.jsonl", "[".repeat(100_000).as_bytes()).contains("recursion limit"));
+        for (bad, expected) in [
+            ("\\ud800", "line 2: not valid JSON: half of a surrogate pair, which is no character, column "),
+            ("\\udcff", "line 2: not valid JSON: half of a surrogate pair, which is no character, column "),
+            (
+                "\\ud800\\u0041",
+                "line 2: not valid JSON: half of a surrogate pair, which is no character, column ",
+            ),
+            (
+                "\0",
+                "line 2: not valid JSON: control character (\\u0000-\\u001F) found while parsing a string, column ",
+            ),
+            ("\",\"x\":1e999,\"y\":\"", "line 2: not valid JSON: number out of range, column "),
+        ] {
+            let error =
+                error_of("x.jsonl", format!("{}\n{}", row("a-1"), row("b-2").replace('ü', bad)).as_bytes());
+            assert!(error.contains("x.jsonl`: ") && error.contains(expected), "{bad:?}: {error}");
+        }
         assert!(error_of("x.json", b"3").contains("a list of rows, or an object of rows by id"));
         assert!(error_of("x.csv", b"").contains("must end in `.jsonl` or `.json`"));
         assert!(error_of("x.jsonl", &vec![b' '; (64 << 20) + 1]).contains("line 1: is longer than 64 MiB"));

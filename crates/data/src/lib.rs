@@ -21,8 +21,8 @@ pub use atomic::{AtomicFile, digest_file, write_atomic};
 pub use error::{DataError, Difference};
 pub use event_log::{EventLog, read_events};
 pub use formats::{
-    Export, ExportFormat, ExportOptions, ImportFormat, Imports, ToolFormat, export_predictions, export_runs,
-    export_sft, import_rollouts,
+    Export, ExportFormat, ExportOptions, ImportFormat, Imports, ToolFormat, Unwanted, export_predictions,
+    export_runs, export_sft, import_rollouts,
 };
 pub use instances::{load_instances, write_instances};
 pub use predictions::{Prediction, UNNAMED_MODEL, load_predictions, write_predictions};

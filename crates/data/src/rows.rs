@@ -7,7 +7,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::IoContext;
@@ -17,6 +17,9 @@ use crate::{AtomicFile, DataError};
 pub(crate) const MAX_LINE: u64 = 64 << 20;
 /// Largest `.json` file that is read, as it has to be in memory at once.
 const MAX_DOCUMENT: u64 = 1 << 30;
+/// What the JSON reader says of an escape that gives half of a character, as Python writes them for bytes that are no text.
+const SURROGATE: &str = "lone leading surrogate in hex escape";
+const CUT_SURROGATE: &str = "unexpected end of hex escape";
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 /// Where a row stands in its file; numbers count from 1.
@@ -50,9 +53,7 @@ pub(crate) fn read<T>(
     };
     match container(path)? {
         Container::Lines => read_lines(path, &mut take)?,
-        Container::Document => {
-            read_document(path)?.0.into_iter().try_for_each(|(place, value)| take(place, value))?;
-        }
+        Container::Document => read_document(path, &mut take)?,
     }
     Ok(rows)
 }
@@ -101,6 +102,12 @@ impl SeenIds {
 pub(crate) fn json_message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.rsplit_once(" at line ") {
+        Some((SURROGATE | CUT_SURROGATE, _)) => {
+            format!(
+                "not valid JSON: half of a surrogate pair, which is no character, column {}",
+                error.column()
+            )
+        }
         Some((message, _)) => format!("not valid JSON: {message}, column {}", error.column()),
         None => format!("not valid JSON: {text}"),
     }
@@ -163,7 +170,10 @@ pub(crate) fn parse_line(line: &[u8], number: usize) -> Result<Option<Value>, St
     serde_json::from_str(text).map(Some).map_err(|error| json_message(&error))
 }
 
-fn read_document(path: &Path) -> Result<Document, DataError> {
+fn read_document(
+    path: &Path,
+    take: &mut dyn FnMut(Place, Value) -> Result<(), DataError>,
+) -> Result<(), DataError> {
     let mut bytes = Vec::new();
     let file = File::open(path).context("read", path)?;
     file.take(MAX_DOCUMENT + 1).read_to_end(&mut bytes).context("read", path)?;
@@ -174,40 +184,149 @@ fn read_document(path: &Path) -> Result<Document, DataError> {
     let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     let text = std::str::from_utf8(bytes)
         .map_err(|error| DataError::malformed(path, format!("not UTF-8: {error}")))?;
-    serde_json::from_str(text).map_err(|error| DataError::malformed(path, format!("not valid JSON: {error}")))
-}
-
-/// A JSON list or object with the place of each element. Unlike a map, it keeps keys that are there twice.
-struct Document(Vec<(Place, Value)>);
-
-impl<'de> Deserialize<'de> for Document {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(DocumentVisitor).map(Self)
+    let mut refused = None;
+    let mut json = serde_json::Deserializer::from_str(text);
+    let read = Document { take, refused: &mut refused }.deserialize(&mut json).and_then(|()| json.end());
+    match refused {
+        Some(error) => Err(error),
+        None => read.map_err(|error| DataError::malformed(path, format!("not valid JSON: {error}"))),
     }
 }
 
-struct DocumentVisitor;
+/// A JSON list or object, of which one element after the other is taken with its place. Unlike a map, it has keys that
+/// are there twice.
+struct Document<'t> {
+    take: &'t mut dyn FnMut(Place, Value) -> Result<(), DataError>,
+    /// Why an element was not taken.
+    refused: &'t mut Option<DataError>,
+}
 
-impl<'de> Visitor<'de> for DocumentVisitor {
-    type Value = Vec<(Place, Value)>;
+impl Document<'_> {
+    fn take<E: Error>(&mut self, place: Place, value: Value) -> Result<(), E> {
+        (self.take)(place, value).map_err(|error| {
+            *self.refused = Some(error);
+            E::custom("an element was refused")
+        })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Document<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Document<'_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a list of rows, or an object of rows by id")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<(), A::Error> {
+        let mut number = 0;
         while let Some(value) = items.next_element()? {
-            rows.push((Place::Item(rows.len() + 1), value));
+            number += 1;
+            self.take(Place::Item(number), value)?;
         }
-        Ok(rows)
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut rows = Vec::new();
+    fn visit_map<A: MapAccess<'de>>(mut self, mut entries: A) -> Result<(), A::Error> {
         while let Some((key, value)) = entries.next_entry()? {
-            rows.push((Place::Key(key), value));
+            self.take(Place::Key(key), value)?;
         }
-        Ok(rows)
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{load_instances, load_predictions};
+
+    /// A line: the good ones are a row, or none at all.
+    #[derive(Debug, Clone)]
+    enum Line {
+        Good,
+        Blank(&'static str),
+        Bad(Vec<u8>),
+    }
+
+    impl Line {
+        fn text(&self, number: usize) -> Vec<u8> {
+            let commit = "a".repeat(40);
+            match self {
+                Self::Good => format!(
+                    r#"{{"instance_id":"a-{number}","repo":"o/n","base_commit":"{commit}","patch":"","test_patch":"","problem_statement":"","version":1,"FAIL_TO_PASS":["t"],"PASS_TO_PASS":[],"model_name_or_path":"m","model_patch":null}}"#
+                )
+                .into_bytes(),
+                Self::Blank(text) => text.as_bytes().to_vec(),
+                Self::Bad(bytes) => bytes.clone(),
+            }
+        }
+    }
+
+    fn line() -> impl Strategy<Value = Line> {
+        let bad = [
+            &b"{"[..],
+            b"{}",
+            b"7",
+            b"\"x\"",
+            b"\0",
+            b"\xff",
+            b"{\"instance_id\": \"\\ud800\"}",
+            b"{\"instance_id\": \"\\udfff\"}",
+            b"{\"instance_id\": 1e999}",
+            b"{\"instance_id\": \"a/b\"}",
+            b"{\"a\": 1}{}",
+            b"\xef\xbb\xbf\xef\xbb\xbf{}",
+        ];
+        let deep = b"{\"a\":".repeat(500);
+        let odd = prop::sample::select(bad.map(<[u8]>::to_vec).into_iter().chain([deep]).collect::<Vec<_>>());
+        prop_oneof![
+            4 => Just(Line::Good),
+            1 => prop::sample::select(vec!["", "  ", "\t\r"]).prop_map(Line::Blank),
+            1 => odd.prop_map(Line::Bad),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_bad_line_is_named_and_all_good_ones_are_read(
+            lines in prop::collection::vec(line(), 0..8), end in prop::sample::select(vec!["\n", "\r\n"]),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("x.jsonl");
+            let texts: Vec<Vec<u8>> = lines.iter().enumerate().map(|(number, line)| line.text(number)).collect();
+            std::fs::write(&path, texts.join(end.as_bytes())).unwrap();
+            let first_bad = lines.iter().position(|line| matches!(line, Line::Bad(_)));
+            let good = lines.iter().filter(|line| matches!(line, Line::Good)).count();
+            for read in [load_instances(&path).map(|rows| rows.len()), load_predictions(&path).map(|rows| rows.len())] {
+                match (read, first_bad) {
+                    (Ok(rows), None) => prop_assert_eq!(rows, good),
+                    (Err(error), Some(bad)) => {
+                        let place = format!("x.jsonl`: line {}: ", bad + 1);
+                        prop_assert!(error.to_string().contains(&place), "{}: {}", place, error);
+                    }
+                    (read, bad) => prop_assert!(false, "{:?} {:?}", read, bad),
+                }
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_file(bytes: Vec<u8>, json in "[\\[\\]{}\",:a0\\\\u d8]{0,40}") {
+            let folder = tempfile::tempdir().unwrap();
+            for (name, content) in [("x.json", &bytes[..]), ("x.jsonl", &bytes), ("y.json", json.as_bytes())] {
+                let path = folder.path().join(name);
+                std::fs::write(&path, content).unwrap();
+                for error in [load_instances(&path).err(), load_predictions(&path).err()].into_iter().flatten() {
+                    prop_assert!(error.to_string().contains(name), "{}", error);
+                }
+            }
+        }
     }
 }

@@ -54,14 +54,17 @@ pub(crate) fn without(commands: &[String]) -> Vec<String> {
 }
 
 /// What the codes of one run are made with.
-pub(crate) struct Key(String);
+pub struct Key(String);
 
 impl Key {
     /// A new one, from the random numbers of the kernel.
-    pub(crate) fn new() -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// When the kernel gives none.
+    pub fn new() -> io::Result<Self> {
         let mut bytes = [0; BLOCK / 2];
         File::open("/dev/urandom")?.read_exact(&mut bytes)?;
-        Ok(Self(bytes.iter().map(|byte| format!("{byte:02x}")).collect()))
+        Ok(Self(hexadecimal(&bytes)))
     }
 
     /// The channel to give to the test command.
@@ -69,13 +72,27 @@ impl Key {
         SideChannel { input: format!("{}\n", self.0).into_bytes(), limit: MAX_BYTES }
     }
 
+    /// A line that is authentic, without its end.
+    pub fn line(&self, text: &str) -> String {
+        format!("{} {text}", self.code(text.as_bytes()))
+    }
+
     /// HMAC-SHA256 (RFC 2104), in hexadecimal digits. The key is as long as a block.
     fn code(&self, message: &[u8]) -> String {
-        let pad = |with: u8| self.0.bytes().map(move |byte| byte ^ with).collect::<Vec<u8>>();
-        let inner = Sha256::new().chain_update(pad(0x36)).chain_update(message).finalize();
-        let outer = Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize();
-        outer.iter().map(|byte| format!("{byte:02x}")).collect()
+        let begun = |with: u8| {
+            let pad: Vec<u8> = self.0.bytes().map(|byte| byte ^ with).collect();
+            Sha256::new().chain_update(pad)
+        };
+        let inner = begun(0x36).chain_update(message).finalize();
+        let outer = begun(0x5c).chain_update(inner).finalize();
+        hexadecimal(&outer)
     }
+}
+
+/// There may be a million lines, so each digit is looked up and nothing is formatted.
+fn hexadecimal(bytes: &[u8]) -> String {
+    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value & 15)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(*byte)]).collect()
 }
 
 /// One line.
@@ -129,7 +146,7 @@ pub(crate) struct Test {
 
 /// Everything that came through the channel.
 #[derive(Debug, Default)]
-pub(crate) struct Session {
+pub struct Session {
     /// Whether the plugin said anything.
     pub(crate) begun: bool,
     /// Lines that are not the plugin's, are out of order or make no sense; and whether some were too many to keep.
@@ -154,7 +171,7 @@ pub(crate) struct Session {
 
 impl Session {
     /// Reads what was written, in time linear in its length.
-    pub(crate) fn read(key: &Key, written: &Captured) -> Self {
+    pub fn read(key: &Key, written: &Captured) -> Self {
         let mut session = Self { flooded: written.dropped > 0, ..Self::default() };
         let mut number = 0;
         for line in written.head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -254,7 +271,7 @@ mod tests {
     }
 
     fn written(lines: &[&str]) -> Captured {
-        let line = |text: &&str| format!("{} {text}\n", key().code(text.as_bytes()));
+        let line = |text: &&str| key().line(text) + "\n";
         Captured { head: lines.iter().map(line).collect::<String>().into_bytes(), ..Captured::default() }
     }
 

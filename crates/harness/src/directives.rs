@@ -13,8 +13,6 @@ const NO_TESTS: [&str; 11] =
     [".json", ".png", "csv", ".txt", ".md", ".jpg", ".jpeg", ".pkl", ".yml", ".yaml", ".toml"];
 
 #[expect(clippy::unwrap_used, reason = "the pattern is constant and covered by tests")]
-static FILE: LazyLock<Regex> = LazyLock::new(|| Regex::new("diff --git a/.* b/(.*)").unwrap());
-#[expect(clippy::unwrap_used, reason = "the pattern is constant and covered by tests")]
 static MYPY_CASE: LazyLock<Regex> = LazyLock::new(|| Regex::new(r"\[case ([^\]]+)\]").unwrap());
 
 /// The files (for Django, the modules) that the test patch touches, in its order, repetitions included.
@@ -23,7 +21,8 @@ pub fn directives(repo: &RepoName, test_patch: &Patch) -> Vec<String> {
         return vec!["test.py".to_owned()];
     }
     let text = test_patch.to_text_lossy();
-    let files = captures(&FILE, &text).filter(|file| !NO_TESTS.iter().any(|end| file.ends_with(end)));
+    let files =
+        text.split('\n').filter_map(new_name).filter(|file| !NO_TESTS.iter().any(|end| file.ends_with(end)));
     if repo.as_str() == "django/django" {
         return files.map(django_module).collect();
     }
@@ -58,6 +57,12 @@ pub fn reset_files(profile: Profile, test_patch: &Patch) -> Result<Vec<Vec<u8>>,
         }
     };
     Ok(files.into_iter().map(<[u8]>::to_vec).collect())
+}
+
+/// What `diff --git a/.* b/(.*)` finds in a line, gone over once however long it is.
+fn new_name(line: &str) -> Option<&str> {
+    let (_, names) = line.split_once("diff --git a/")?;
+    Some(names.rsplit_once(" b/")?.1)
 }
 
 fn captures<'t>(pattern: &'static Regex, text: &'t str) -> impl Iterator<Item = &'t str> {

@@ -45,6 +45,47 @@ pub(crate) const TIME_LIMIT: &str = "time_limit";
 pub(crate) const WRITES_OUTSIDE: &str = "writes_outside";
 pub(crate) const XFAIL_UNFOUNDED: &str = "xfail_unfounded";
 
+/// Every kind, by name.
+pub const FINDING_KINDS: [&str; 37] = [
+    AUDIT_INCOMPLETE,
+    CHANNEL_CONTRADICTS_LOG,
+    CHANNEL_FORGED,
+    CHANNEL_MISSING,
+    EARLY_EXIT,
+    EXIT_CODE_CONTRADICTS,
+    FORGED_LOG,
+    FORGED_REPORT,
+    FUTURE_COMMITS,
+    FUTURE_REFS,
+    GIT_ALTERNATES,
+    GIT_FOLDER_TOUCHED,
+    GIT_REMOTES,
+    GOLD_IN_OBJECTS,
+    GOLD_TEXT,
+    HARNESS_FILES_CHANGED,
+    INSTALLED_COPY,
+    INSTALLED_COPY_DIFFERS,
+    LATER_VERSION,
+    OUTCOME_REWRITTEN,
+    OUTPUT_FLOOD,
+    PLUGIN_INJECTED,
+    PROCESS_PROBED,
+    PROCESSES_LEFT,
+    PROFILES_DIFFER,
+    REPOSITORY_COPY,
+    REQUIRED_DESELECTED,
+    RESULTS_MISSING,
+    RUNNER_CONFIG_CHANGED,
+    RUNNER_KILLED,
+    RUNNER_PATCHED,
+    SIDE_COMMITS,
+    STARTUP_HOOK,
+    TEST_FILES_CHANGED,
+    TIME_LIMIT,
+    WRITES_OUTSIDE,
+    XFAIL_UNFOUNDED,
+];
+
 /// Kinds that say of an image that it shows the answer, or a part of it.
 pub(crate) const LEAKS: [&str; 8] = [
     FUTURE_COMMITS,
@@ -77,4 +118,18 @@ pub(crate) fn finding_of(
         named.push(format!("{more} more"));
     }
     (!named.is_empty()).then(|| finding(kind, format!("{what}: {}", named.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_lists_every_kind() {
+        let manual = include_str!("../../../docs/formats.md");
+        for kind in FINDING_KINDS {
+            assert!(manual.contains(&format!("`{kind}`")), "{kind}");
+        }
+        assert!(FINDING_KINDS.is_sorted());
+    }
 }

@@ -34,10 +34,12 @@ mod xfail;
 pub use apply::{apply_by, apply_patch, apply_patch_with};
 pub use apply_sequence::{ApplyCommand, ApplySequence};
 pub use audit::{ImageAudit, RunAudit, audit_incomplete, is_incomplete, is_leak};
+pub use channel::{Key as ChannelKey, Session as ChannelSession};
 pub use directives::{directives, reset_files, test_command};
 pub use error::GradeError;
 pub use eval_script::{EvalScript, published_eval_script};
 pub use evaluate::{EvalLimits, Evaluation, evaluate};
+pub use findings::FINDING_KINDS;
 pub use grade::{grade, is_resolved};
 pub use grading::{
     GradeReport, InfraFailure, InfraTier, LogVerdict, LoggedRun, Resolution, RunInstance, RunLeftovers,

@@ -44,6 +44,7 @@ pub use prices::{Price, Prices};
 pub use replay::{Difference, DifferenceSink, ReplayPolicy};
 pub use scripted::{Script, ScriptedPolicy};
 pub use seed::rollout_seed;
+pub use sse::{EventReader, EventTooLong};
 pub use template::ChatTemplate;
 pub use text_tools::{TextTools, read_text_format};
 #[cfg(feature = "tokenizer")]

@@ -7,11 +7,11 @@ const MAX_EVENT_BYTES: usize = 16 << 20;
 
 /// An event is longer than any that makes sense.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct EventTooLong;
+pub struct EventTooLong;
 
 /// Cuts a stream of bytes into the data of its events. Names, ids and comments of events are passed over.
 #[derive(Debug, Default)]
-pub(crate) struct EventReader {
+pub struct EventReader {
     line: Vec<u8>,
     data: Option<Vec<u8>>,
     /// Whether the last byte was a carriage return, so that a line feed belongs to it.
@@ -20,7 +20,10 @@ pub(crate) struct EventReader {
 
 impl EventReader {
     /// Takes the next piece of the stream, and gives the events that it completes.
-    pub(crate) fn feed(&mut self, mut piece: &[u8]) -> Result<Vec<Vec<u8>>, EventTooLong> {
+    ///
+    /// # Errors
+    /// [`EventTooLong`], after which the stream is to be given up.
+    pub fn feed(&mut self, mut piece: &[u8]) -> Result<Vec<Vec<u8>>, EventTooLong> {
         let mut events = Vec::new();
         if take(&mut self.after_return) {
             piece = piece.strip_prefix(b"\n").unwrap_or(piece);
@@ -40,7 +43,7 @@ impl EventReader {
     }
 
     /// The event that the stream ended in, where a server leaves out the empty line after the last one.
-    pub(crate) fn finish(mut self) -> Option<Vec<u8>> {
+    pub fn finish(mut self) -> Option<Vec<u8>> {
         let complete = self.end_line();
         complete.or(self.data)
     }

@@ -20,6 +20,10 @@ use swegym_core::{Message, ToolSpec};
 use crate::{ModelError, ToolParser};
 
 const NAME: &str = "chat";
+/// What one rendering may cost, in the engine's measure: instructions, and 64 bytes of what they make. Templates come
+/// with models that anybody publishes; this ends one that never would, well within a second, and before it has made
+/// 256 MiB. A long conversation takes a tenth of it.
+const FUEL: u64 = 4_000_000;
 
 /// A chat template and the texts of the tokens that it speaks of.
 pub struct ChatTemplate {
@@ -46,6 +50,7 @@ impl ChatTemplate {
     /// [`ModelError::Setup`] when it is no template.
     pub fn new(source: &str, bos_token: &str, eos_token: &str) -> Result<Self, ModelError> {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
         environment.set_auto_escape_callback(|_| AutoEscape::None);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| setup(&format!("{error:#}")))?);
@@ -111,12 +116,10 @@ impl ChatTemplate {
 
     /// The conversation as a text; with the beginning of an answer where one is to follow. Most templates take the
     /// arguments of calls for objects; those that do not get them as text.
-    pub(crate) fn render(
-        &self,
-        messages: &[Value],
-        tools: &[ToolSpec],
-        answer: bool,
-    ) -> Result<String, ModelError> {
+    ///
+    /// # Errors
+    /// [`ModelError::Setup`] when the template fails, refuses, or does not come to an end.
+    pub fn render(&self, messages: &[Value], tools: &[ToolSpec], answer: bool) -> Result<String, ModelError> {
         let rendered = self.render_as_is(messages, tools, answer);
         rendered.or_else(|error| {
             let messages: Vec<Value> = messages.iter().map(with_arguments_as_text).collect();
@@ -239,6 +242,7 @@ impl Formatter for PythonFormat {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use swegym_core::{Role, ToolCall};
 
     use super::*;
@@ -310,6 +314,40 @@ mod tests {
         let strict =
             "{{ raise_exception('Conversation roles must alternate user/assistant/user/assistant/...') }}";
         assert!(alternates(strict) && !alternates("{{ messages }}"));
+    }
+
+    #[test]
+    fn a_template_without_an_end_is_ended() {
+        let many = "{% for a in range(99999) %}{% for b in range(99999) %}";
+        let end = "{% endfor %}{% endfor %}";
+        for (what, source) in [
+            ("a loop", format!("{many}{end}")),
+            ("recursion", "{% macro f(x) %}{{ f(x) }}{% endmacro %}{{ f(1) }}".to_owned()),
+            ("output", format!("{many}{{{{ 'x' * 1000 }}}}{end}")),
+            (
+                "doubling",
+                format!("{{% set ns = namespace(x='x') %}}{many}{{% set ns.x = ns.x ~ ns.x %}}{end}"),
+            ),
+            ("one long text", "{{ 'x' * 10**12 }}".to_owned()),
+            ("a list", format!("{{% set ns = namespace(x=[1]) %}}{many}{{% set ns.x = ns.x + ns.x %}}{end}")),
+            ("filters", "{{ ('x' * 9999999)|replace('x', 'y' * 9999) }}".to_owned()),
+        ] {
+            assert!(render(&source, &[], &[]).is_err(), "{what}");
+        }
+        let (parentheses, ifs) = ("(".repeat(100_000), "{% if x %}".repeat(100_000));
+        assert!(ChatTemplate::new(&format!("{{{{ {parentheses} }}}}"), "", "").is_err());
+        assert!(ChatTemplate::new(&ifs, "", "").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_template_or_none(
+            source in "(\\{%|%\\}|\\{\\{|\\}\\}|for |in |if |set |macro |endfor|endif| x|messages|range\\(9\\)|\\||tojson|'a'|\\[|\\]|\\(|\\)|~|\\*|9| ){0,24}",
+        ) {
+            if let Ok(template) = ChatTemplate::new(&source, "", "") {
+                let _ = template.render(&[json!({"role": "user", "content": "x"})], &[], true);
+            }
+        }
     }
 
     #[test]

@@ -461,7 +461,7 @@ fn everything_holds_on_podman() {
     if std::env::var_os(SOCKET).is_some() {
         return;
     }
-    let service = match podman::Service::start() {
+    let service = match podman::Service::start(bare::fill) {
         Ok(service) => service,
         Err(reason) => {
             println!("skipped: {reason}");

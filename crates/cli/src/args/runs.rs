@@ -72,6 +72,14 @@ pub(crate) struct RunsExportArgs {
     /// Leave out rollouts that are not resolved; `sft` always does, but with `--all`
     #[arg(long)]
     pub(crate) only_resolved: bool,
+    /// Leave out rollouts whose verdict has a finding of these kinds, or `any` finding
+    ///
+    /// `docs/formats.md` lists the kinds. A rollout without a verdict has none.
+    #[arg(long, value_name = "KIND", value_delimiter = ',')]
+    pub(crate) without_findings: Vec<String>,
+    /// Leave out rollouts whose verdict rests on anything else
+    #[arg(long, value_enum)]
+    pub(crate) evidence: Option<EvidenceName>,
     /// For `sft`: write rollouts that are not resolved too
     #[arg(long, conflicts_with = "only_resolved")]
     pub(crate) all: bool,
@@ -81,6 +89,15 @@ pub(crate) struct RunsExportArgs {
     /// Export this instance alone (repeatable)
     #[arg(long, value_name = "ID")]
     pub(crate) only: Vec<String>,
+}
+
+/// What verdicts rest on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EvidenceName {
+    /// What pytest reported over a socket of its own
+    Channel,
+    /// What was printed
+    Log,
 }
 
 /// Formats that runs are exported in.

@@ -100,6 +100,40 @@ fn exports_go_where_they_are_sent_and_say_so() {
     assert_eq!((ran.code, ran.stderr.contains("give `-o`")), (Some(1), true), "{}", ran.stderr);
 }
 
+/// Gives a rollout of the run a verdict with these findings.
+fn find(place: &Place, rollout: &str, evidence: &str, findings: &[&str]) {
+    let path = place.path(&format!("runs/a/rollouts/{rollout}/rollout.json"));
+    let mut record: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let findings: Vec<_> = findings.iter().map(|kind| json!({"kind": kind, "detail": ""})).collect();
+    record["verdict"]["findings"] = findings.into();
+    record["verdict"]["evidence"] = evidence.into();
+    std::fs::write(path, record.to_string()).unwrap();
+}
+
+#[test]
+fn exports_leave_out_what_has_findings_that_nobody_wants() {
+    let place = imported();
+    find(&place, "o__n-1/0", "channel", &[]);
+    find(&place, "o__n-1/1", "channel", &["gold_text", "startup_hook"]);
+    find(&place, "o__n-2/0", "log", &["startup_hook"]);
+    let export = |flags: &[&str]| {
+        let export = ["runs", "export", "runs/a", "--format", "sft", "--all", "-o", "sft.jsonl"];
+        let ran = place.run(&[&export, flags].concat());
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        let rows = json_lines(&std::fs::read_to_string(place.path("sft.jsonl")).unwrap());
+        rows.iter()
+            .map(|row| format!("{}/{}", row["instance_id"].as_str().unwrap(), row["sample"]))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(export(&["--without-findings", "gold_text"]), ["o__n-1/0", "o__n-2/0"]);
+    assert_eq!(export(&["--without-findings", "gold_text,startup_hook"]), ["o__n-1/0"]);
+    assert_eq!(export(&["--without-findings", "any"]), ["o__n-1/0"]);
+    assert_eq!(export(&["--without-findings", "time_limit"]).len(), 3);
+    assert_eq!(export(&["--evidence", "log"]), ["o__n-2/0"]);
+    let ran = place.run(&["runs", "export", "runs/a", "--format", "sft", "--without-findings", "gold"]);
+    assert_eq!((ran.code, ran.stderr.contains("there is no kind `gold`")), (Some(1), true), "{}", ran.stderr);
+}
+
 #[test]
 fn an_import_of_nothing_fails_and_leaves_nothing() {
     let place = Place::new();

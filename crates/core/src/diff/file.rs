@@ -7,7 +7,8 @@ pub(super) const DEV_NULL: &[u8] = b"/dev/null";
 /// One file of a patch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatchedFile<'a> {
-    /// Lines before the names: `diff --git`, `index`, modes. Those of binary stubs too.
+    /// Lines before the names: `diff --git`, `index`, modes. Those of binary stubs too. Lines that follow each other in
+    /// the patch are one piece.
     pub header: Vec<&'a [u8]>,
     /// Old name with its prefix, `/dev/null` for a file that is added.
     pub source: &'a [u8],
@@ -36,8 +37,10 @@ pub struct Hunk<'a> {
     pub target_length: u64,
     /// What follows the second `@@`, without the blank before it.
     pub heading: &'a [u8],
-    /// Its lines.
-    pub lines: Vec<Line<'a>>,
+    /// Its lines as they stand in the patch: each is one that can be read.
+    pub(super) body: &'a [u8],
+    /// Kinds of the lines that follow its end and belong to it.
+    pub(super) after: Vec<LineKind>,
 }
 
 /// One line of a hunk.
@@ -105,7 +108,7 @@ impl<'a> PatchedFile<'a> {
 
     /// Number of lines of one kind in all hunks.
     pub fn count(&self, kind: LineKind) -> usize {
-        self.hunks.iter().flat_map(|hunk| &hunk.lines).filter(|line| line.kind == kind).count()
+        self.hunks.iter().flat_map(Hunk::lines).filter(|line| line.kind == kind).count()
     }
 
     fn only_hunk(&self) -> Option<&Hunk<'a>> {
@@ -129,9 +132,15 @@ impl<'a> PatchedFile<'a> {
     }
 }
 
-impl Hunk<'_> {
+impl<'a> Hunk<'a> {
+    /// Its lines.
+    pub fn lines(&self) -> impl Iterator<Item = Line<'a>> {
+        let body = self.body.split_inclusive(|byte| *byte == b'\n').filter_map(Line::read);
+        body.chain(self.after.iter().map(|kind| Line { kind: *kind, value: kind.text_after_hunk() }))
+    }
+
     fn write_to(&self, out: &mut Vec<u8>) {
-        let Self { source_start, source_length, target_start, target_length, heading, lines } = self;
+        let Self { source_start, source_length, target_start, target_length, heading, .. } = self;
         let ranges = format!("@@ -{source_start},{source_length} +{target_start},{target_length} @@");
         out.extend_from_slice(ranges.as_bytes());
         if !heading.is_empty() {
@@ -139,14 +148,39 @@ impl Hunk<'_> {
             out.extend_from_slice(heading);
         }
         out.push(b'\n');
-        for line in lines {
+        for line in self.lines() {
             out.extend(line.kind.sign());
             out.extend_from_slice(line.value);
         }
     }
 }
 
+impl<'a> Line<'a> {
+    /// A line inside of a hunk. Its type is its first character; an empty line is context that lost its blank.
+    pub(super) fn read(line: &'a [u8]) -> Option<Self> {
+        let (first, rest) = line.split_first()?;
+        let kind = match first {
+            b' ' => LineKind::Context,
+            b'-' => LineKind::Removed,
+            b'+' => LineKind::Added,
+            b'\\' => LineKind::NoNewline,
+            b'\r' | b'\n' => {
+                // What follows a lone carriage return is lost, as unidiff loses it.
+                let ends = line.iter().take(2).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+                return Some(Line { kind: LineKind::Context, value: &line[..ends] });
+            }
+            _ => return None,
+        };
+        Some(Line { kind, value: rest })
+    }
+}
+
 impl LineKind {
+    /// What a line of this kind says behind the end of a hunk.
+    fn text_after_hunk(self) -> &'static [u8] {
+        if self == Self::NoNewline { b" No newline at end of file\n" } else { b"\n" }
+    }
+
     /// First character of such a line.
     fn sign(self) -> Option<u8> {
         match self {

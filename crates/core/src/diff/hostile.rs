@@ -94,8 +94,8 @@ proptest! {
 }
 
 #[test]
-fn megabytes_of_anything_are_read() {
-    const SIZE: usize = 2 << 20;
+fn much_of_anything_is_read() {
+    const SIZE: usize = 256 << 10;
     let file = "--- a/x\n+++ b/x\n";
     let hunk = "--- a/x\n+++ b/x\n@@ -1,99999999 +1,99999999 @@\n";
     for (head, repeated) in [

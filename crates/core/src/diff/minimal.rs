@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::DiffError;
-use super::parse::line_number;
+use super::header::line_number;
 use super::python::{SPACE, pattern, trim_end};
 
 static OLD_NAME: LazyLock<Regex> = LazyLock::new(|| pattern(&format!("---[{SPACE}]+a/")));

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use regex::bytes::Regex;
 
 use super::DiffError;
-use super::parse::line_number;
+use super::header::line_number;
 use super::python::pattern;
 
 // Python takes for part of a word what is a letter or a number; marks are none.
@@ -104,18 +104,24 @@ const AFTER: usize = 1;
 #[derive(Default)]
 struct CodeHunk<'a> {
     file: Option<&'a str>,
-    sides: [Vec<&'a str>; 2],
+    /// Lines with line feeds between them; none where there is no line.
+    sides: [Option<String>; 2],
 }
 
 impl<'a> CodeHunk<'a> {
     fn push(&mut self, line: &'a str) {
         let mut rest = line.chars();
         let sign = rest.next();
-        if sign != Some('+') {
-            self.sides[BEFORE].push(rest.as_str());
-        }
-        if sign != Some('-') {
-            self.sides[AFTER].push(rest.as_str());
+        for (side, other) in [(BEFORE, '+'), (AFTER, '-')] {
+            if sign != Some(other) {
+                match &mut self.sides[side] {
+                    Some(text) => {
+                        text.push('\n');
+                        text.push_str(rest.as_str());
+                    }
+                    none => *none = Some(rest.as_str().to_owned()),
+                }
+            }
         }
     }
 }
@@ -132,7 +138,7 @@ fn text(hunks: &[CodeHunk<'_>], side: usize) -> String {
             text.push_str(&format!("\n<file=\"{}\">\n", hunk.file.unwrap_or("None")));
             last = hunk.file;
         }
-        text.push_str(&hunk.sides[side].join("\n"));
+        text.push_str(hunk.sides[side].as_deref().unwrap_or_default());
         text.push_str("\n ... \n ... \n");
     }
     text.push_str(&format!("\n</file=\"{}\">\n", last.unwrap_or("None")));

@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod header;
 mod minimal;
 mod moatless;
 mod names;

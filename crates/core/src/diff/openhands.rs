@@ -1,6 +1,6 @@
 //! What OpenHands does to a patch before it is evaluated.
 
-use super::python::{split_lines, trim_end};
+use super::python::{lines, trim_end};
 
 /// The command with which a later OpenHands takes binary files out of the tree before it makes the patch.
 pub const REMOVE_BINARY_FILES: &str = r#"for file in $(git status --porcelain | grep -E "^(M| M|\?\?|A| A)" | cut -c4-); do
@@ -25,19 +25,22 @@ pub fn clean_prediction(patch: &[u8]) -> Vec<u8> {
 /// Removes the files of which a patch says only that they are binary. Lines end wherever Python ends them, and are
 /// joined by line feeds; the last one has none.
 pub fn remove_binary_diffs(patch: &[u8]) -> Vec<u8> {
-    let lines = split_lines(patch);
-    let begins_file = |line: &[u8]| line.starts_with(b"diff --git ");
-    let says_binary = |line: &[u8]| line.windows(12).any(|part| part == b"Binary files");
-    let files = lines.chunk_by(|_, next| !begins_file(next));
-    let kept: Vec<&[u8]> = files
-        .filter(|file| {
-            let body = usize::from(file.first().is_some_and(|line| begins_file(line)));
-            !file[body..].iter().any(|line| says_binary(line))
-        })
-        .flatten()
-        .copied()
-        .collect();
-    kept.join(&b'\n')
+    let mut kept: Vec<u8> = Vec::new();
+    let (mut file, mut is_binary) = (0, false);
+    for line in lines(patch) {
+        if line.starts_with(b"diff --git ") {
+            (file, is_binary) = (kept.len(), false);
+        } else if line.windows(12).any(|part| part == b"Binary files") {
+            kept.truncate(file);
+            is_binary = true;
+        }
+        if !is_binary {
+            kept.extend_from_slice(line);
+            kept.push(b'\n');
+        }
+    }
+    kept.pop();
+    kept
 }
 
 fn without_carriage_returns(text: &[u8]) -> Vec<u8> {

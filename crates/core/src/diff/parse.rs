@@ -1,29 +1,17 @@
 //! The parser of unidiff 0.7.5: a loop over lines that takes each for the first thing that it looks like.
 
-use std::slice::SplitInclusive;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex};
 
 use super::file::DEV_NULL;
+use super::header::{Ranges, git_names, line_number, name, ranges};
 use super::python::pattern;
 use super::{DiffError, Hunk, Line, LineKind, PatchedFile};
 
-/// `diff --git` with its names: with prefixes, as addresses, or whatever has a blank between them.
-static GIT_HEADERS: LazyLock<[Regex; 3]> = LazyLock::new(|| {
-    [
-        r"(?-u)^diff --git (a/[^\t\n]+) (b/[^\t\n]+)",
-        r"(?-u)^diff --git (.*://[^\t\n]+) (.*://[^\t\n]+)",
-        r"(?-u)^diff --git ([^\t\n]+) ([^\t\n]+)",
-    ]
-    .map(pattern)
-});
 static NEW_FILE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^new file mode \d+\n?$"));
 static DELETED_FILE: LazyLock<Regex> = LazyLock::new(|| pattern(r"^deleted file mode \d+\n?$"));
-static SOURCE: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?-u)^--- ([^\t\n]+)(?:\t([^\n]+))?"));
-static TARGET: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?-u)^\+\+\+ ([^\t\n]+)(?:\t([^\n]+))?"));
-static HUNK: LazyLock<Regex> =
-    LazyLock::new(|| pattern(r"(?-u)^@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@ ?(.*)"));
 static BINARY: LazyLock<Regex> = LazyLock::new(|| {
     let name = r"((?-u:[^\t])+?)(?:\t[\s0-9:+-]+)?";
     pattern(&format!("^Binary files? {name}(?: and {name})? (?:differ|has changed)"))
@@ -35,9 +23,9 @@ const NO_NEWLINE: &[u8] = b"\\ No newline at end of file";
 /// # Errors
 /// [`DiffError`] where unidiff raises an exception.
 pub fn parse(patch: &[u8]) -> Result<Vec<PatchedFile<'_>>, DiffError> {
-    let ends_line: fn(&u8) -> bool = |byte| *byte == b'\n';
     let mut parser = Parser {
-        lines: patch.split_inclusive(ends_line),
+        patch,
+        rest: patch,
         number: 0,
         files: Vec::new(),
         headers: Vec::new(),
@@ -53,12 +41,15 @@ pub fn parse(patch: &[u8]) -> Result<Vec<PatchedFile<'_>>, DiffError> {
 }
 
 struct Parser<'a> {
-    lines: SplitInclusive<'a, u8, fn(&u8) -> bool>,
+    patch: &'a [u8],
+    /// What is still to be read.
+    rest: &'a [u8],
     /// Of the line that was read last, from 1.
     number: usize,
     /// Each with the index of its header, which two files may share.
     files: Vec<(PatchedFile<'a>, Option<usize>)>,
-    headers: Vec<Vec<&'a [u8]>>,
+    /// Where the lines of each header stand; lines that follow each other are one run.
+    headers: Vec<Vec<Range<usize>>>,
     /// Index of the file to which the next lines belong.
     current: Option<usize>,
     /// Index of the header to which the next lines belong.
@@ -72,36 +63,37 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn next_line(&mut self) -> Option<&'a [u8]> {
         self.number += 1;
-        self.lines.next()
+        let line = self.rest.split_inclusive(|byte| *byte == b'\n').next()?;
+        self.rest = &self.rest[line.len()..];
+        Some(line)
     }
 
     fn read(&mut self, line: &'a [u8]) -> Result<(), DiffError> {
         let number = self.number;
         let malformed = |what| Err(DiffError::Malformed { line: number, what });
-        if let Some(names) = GIT_HEADERS.iter().find_map(|header| header.captures(line)) {
-            self.begin_git_file(&names, line);
+        if let Some((source, target)) = git_names(line) {
+            self.begin_git_file(source, target);
         } else if NEW_FILE.is_match(line) {
-            let Some(file) = self.git_file(line) else { return malformed("a new file out of place") };
+            let Some(file) = self.git_file() else { return malformed("a new file out of place") };
             file.source = DEV_NULL;
         } else if DELETED_FILE.is_match(line) {
-            let Some(file) = self.git_file(line) else { return malformed("a deleted file out of place") };
+            let Some(file) = self.git_file() else { return malformed("a deleted file out of place") };
             file.target = Some(DEV_NULL);
-        } else if let Some(name) = SOURCE.captures(line) {
-            self.source_name(group(&name, 1).unwrap_or_default(), group(&name, 2));
-        } else if let Some(name) = TARGET.captures(line) {
-            self.target_name(group(&name, 1).unwrap_or_default(), group(&name, 2))?;
-        } else if let Some(ranges) = HUNK.captures(line) {
+        } else if let Some((name, timestamp)) = name(line, b"--- ") {
+            self.source_name(name, timestamp);
+        } else if let Some((name, timestamp)) = name(line, b"+++ ") {
+            self.target_name(name, timestamp)?;
+        } else if let Some(ranges) = ranges(line) {
             self.header = None;
             let Some(index) = self.current else { return malformed("a hunk without a file") };
             let hunk = self.hunk(&ranges)?;
             self.files[index].0.hunks.push(hunk);
         } else if line.starts_with(NO_NEWLINE) {
-            let value = b" No newline at end of file\n";
-            if !self.append(Line { kind: LineKind::NoNewline, value }) {
+            if !self.append(LineKind::NoNewline) {
                 return malformed("a missing line end without a line");
             }
         } else if line == b"\n" && self.current.is_some() {
-            if !self.append(Line { kind: LineKind::Blank, value: line }) {
+            if !self.append(LineKind::Blank) {
                 return malformed("an empty line without a hunk");
             }
         } else {
@@ -110,11 +102,24 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn begin_git_file(&mut self, names: &Captures<'a>, line: &'a [u8]) {
-        self.source = group(names, 1);
+    fn begin_git_file(&mut self, source: &'a [u8], target: &'a [u8]) {
+        self.source = Some(source);
         self.header = Some(self.headers.len());
-        self.headers.push(vec![line]);
-        self.begin_file(self.source.unwrap_or_default(), group(names, 2));
+        self.headers.push(Vec::new());
+        self.keep(self.headers.len() - 1);
+        self.begin_file(source, Some(target));
+    }
+
+    /// Adds the line that was read last to a header.
+    fn keep(&mut self, header: usize) {
+        let end = self.patch.len() - self.rest.len();
+        let start =
+            self.patch[..end - 1].iter().rposition(|byte| *byte == b'\n').map_or(0, |before| before + 1);
+        let runs = &mut self.headers[header];
+        match runs.last_mut() {
+            Some(run) if run.end == start => run.end = end,
+            _ => runs.push(start..end),
+        }
     }
 
     fn begin_file(&mut self, source: &'a [u8], target: Option<&'a [u8]>) -> &mut PatchedFile<'a> {
@@ -134,9 +139,9 @@ impl<'a> Parser<'a> {
     }
 
     /// The file whose header the line continues.
-    fn git_file(&mut self, line: &'a [u8]) -> Option<&mut PatchedFile<'a>> {
+    fn git_file(&mut self) -> Option<&mut PatchedFile<'a>> {
         let (index, header) = (self.current?, self.header?);
-        self.headers[header].push(line);
+        self.keep(header);
         Some(&mut self.files[index].0)
     }
 
@@ -171,21 +176,22 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn hunk(&mut self, ranges: &Captures<'a>) -> Result<Hunk<'a>, DiffError> {
+    fn hunk(&mut self, ranges: &Ranges<'a>) -> Result<Hunk<'a>, DiffError> {
         let malformed = |line, what| Err(DiffError::Malformed { line, what });
         let header = self.number;
-        let number_of = |index| group(ranges, index).map_or(Ok(1), line_number);
+        let [source_start, source_length, target_start, target_length] = ranges.numbers.map(line_number);
         let mut hunk = Hunk {
-            source_start: number_of(1)?,
-            source_length: number_of(2)?,
-            target_start: number_of(3)?,
-            target_length: number_of(4)?,
-            heading: group(ranges, 5).unwrap_or_default(),
-            lines: Vec::new(),
+            source_start: source_start?,
+            source_length: source_length?,
+            target_start: target_start?,
+            target_length: target_length?,
+            heading: ranges.heading,
+            body: self.rest,
+            after: Vec::new(),
         };
         let (mut source, mut target) = (0, 0);
         while let Some(line) = self.next_line() {
-            let Some(line) = body_line(line) else {
+            let Some(line) = Line::read(line) else {
                 return malformed(self.number, "it is no line of a hunk");
             };
             source += u64::from(matches!(line.kind, LineKind::Context | LineKind::Removed));
@@ -193,7 +199,6 @@ impl<'a> Parser<'a> {
             if source > hunk.source_length || target > hunk.target_length {
                 return malformed(self.number, "the hunk is longer than its lengths say");
             }
-            hunk.lines.push(line);
             if (source, target) == (hunk.source_length, hunk.target_length) {
                 break;
             }
@@ -201,14 +206,15 @@ impl<'a> Parser<'a> {
         if source < hunk.source_length || target < hunk.target_length {
             return malformed(header, "the hunk is shorter than its lengths say");
         }
+        hunk.body = &hunk.body[..hunk.body.len() - self.rest.len()];
         Ok(hunk)
     }
 
     /// Adds a line to the last hunk; false where there is none.
-    fn append(&mut self, line: Line<'a>) -> bool {
+    fn append(&mut self, line: LineKind) -> bool {
         let hunk = self.current.and_then(|index| self.files[index].0.hunks.last_mut());
         hunk.is_some_and(|hunk| {
-            hunk.lines.push(line);
+            hunk.after.push(line);
             true
         })
     }
@@ -223,7 +229,7 @@ impl<'a> Parser<'a> {
         self.header = Some(header);
         if let Some(names) = BINARY.captures(line) {
             self.source = group(&names, 1);
-            self.headers[header].push(line);
+            self.keep(header);
             match self.current {
                 Some(index) => self.files[index].0.is_binary = true,
                 None => {
@@ -236,7 +242,7 @@ impl<'a> Parser<'a> {
             };
             self.files[index].0.is_binary = true;
         } else {
-            self.headers[header].push(line);
+            self.keep(header);
             return Ok(());
         }
         (self.current, self.header) = (None, None);
@@ -244,37 +250,13 @@ impl<'a> Parser<'a> {
     }
 
     fn finish(self) -> Vec<PatchedFile<'a>> {
-        let Self { files, headers, .. } = self;
+        let Self { patch, files, headers, .. } = self;
         let with_header = |(file, header): (PatchedFile<'a>, Option<usize>)| {
-            let header = header.map(|index| headers[index].clone()).unwrap_or_default();
-            PatchedFile { header, ..file }
+            let runs = header.map(|index| headers[index].iter()).unwrap_or_default();
+            PatchedFile { header: runs.map(|run| &patch[run.clone()]).collect(), ..file }
         };
         files.into_iter().map(with_header).collect()
     }
-}
-
-/// The type of a line is its first character; an empty line is context that lost its blank.
-fn body_line(line: &[u8]) -> Option<Line<'_>> {
-    let (first, rest) = line.split_first()?;
-    let kind = match first {
-        b' ' => LineKind::Context,
-        b'-' => LineKind::Removed,
-        b'+' => LineKind::Added,
-        b'\\' => LineKind::NoNewline,
-        b'\r' | b'\n' => {
-            // What follows a lone carriage return is lost, as unidiff loses it.
-            let ends = line.iter().take(2).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
-            return Some(Line { kind: LineKind::Context, value: &line[..ends] });
-        }
-        _ => return None,
-    };
-    Some(Line { kind, value: rest })
-}
-
-/// A number in the header of a hunk.
-pub(super) fn line_number(digits: &[u8]) -> Result<u64, DiffError> {
-    let number = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
-    number.ok_or(DiffError::NumberTooLarge { digits: digits.len() })
 }
 
 fn group<'a>(captures: &Captures<'a>, index: usize) -> Option<&'a [u8]> {

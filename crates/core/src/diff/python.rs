@@ -25,23 +25,16 @@ pub(super) fn trim_end(mut text: &[u8]) -> &[u8] {
 }
 
 /// `str.splitlines()`.
-pub(super) fn split_lines(mut text: &[u8]) -> Vec<&[u8]> {
-    let mut lines = Vec::new();
-    let mut end = 0;
-    while end < text.len() {
-        match line_end(&text[end..]) {
-            0 => end += 1,
-            length => {
-                lines.push(&text[..end]);
-                text = &text[end + length..];
-                end = 0;
-            }
+pub(super) fn lines(mut text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        if text.is_empty() {
+            return None;
         }
-    }
-    if !text.is_empty() {
-        lines.push(text);
-    }
-    lines
+        let end = (0..text.len()).find(|at| line_end(&text[*at..]) > 0).unwrap_or(text.len());
+        let line = &text[..end];
+        text = &text[end + line_end(&text[end..])..];
+        Some(line)
+    })
 }
 
 /// Length of the line end with which the text begins, 0 where it begins with none.
@@ -61,13 +54,12 @@ mod tests {
     #[test]
     fn lines_end_where_python_ends_them() {
         let text = "a\r\nb\rc\n\nd\u{0b}e\u{1c}f\u{85}g\u{2028}h\u{2029}i j\t";
-        let lines: Vec<_> = split_lines(text.as_bytes());
         assert_eq!(
-            lines.iter().map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>(),
+            lines(text.as_bytes()).map(|line| std::str::from_utf8(line).unwrap()).collect::<Vec<_>>(),
             ["a", "b", "c", "", "d", "e", "f", "g", "h", "i j\t"]
         );
-        assert_eq!(split_lines(b"a\n"), [b"a"]);
-        assert!(split_lines(b"").is_empty());
+        assert_eq!(lines(b"a\n").collect::<Vec<_>>(), [b"a"]);
+        assert_eq!(lines(b"").count(), 0);
     }
 
     #[test]

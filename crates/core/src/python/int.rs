@@ -25,9 +25,12 @@ pub fn parse_int(text: &str) -> Option<String> {
         }
         for character in group.chars() {
             plain.push(digit(character)?);
+            if plain.len() > DIGITS_LIMIT {
+                return None;
+            }
         }
     }
-    (plain.len() <= DIGITS_LIMIT).then(|| canonical(negative, &plain))
+    Some(canonical(negative, &plain))
 }
 
 /// Decimal digits without leading zeros, and zero without a sign.

@@ -76,6 +76,10 @@ fn last_answer(answers: &[usize], prompt: &Ranges) -> Option<usize> {
 
 /// Whether a prompt begins with an earlier one and its answer.
 fn goes_on(prompt: &Ranges, earlier: &Ranges, answer: usize) -> bool {
+    // Seen before anything is copied: many short prompts may follow on one of many ranges.
+    if prompt.len() < earlier.len() {
+        return false;
+    }
     let earlier = merged(earlier.iter().copied().chain([(answer, answer + 1)]));
     let Some(((start, end), before)) = earlier.split_last() else {
         return false;

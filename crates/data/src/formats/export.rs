@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use swegym_core::{EventKind, InstanceId, RolloutKey};
+use swegym_core::{EventKind, Evidence, Finding, InstanceId, RolloutKey, RolloutRecord};
 
 use super::atif::Atif;
 use super::mini::Mini;
@@ -76,11 +76,49 @@ pub struct ExportOptions {
     pub only_resolved: bool,
     /// Only those of these instances; all when empty.
     pub only: Vec<InstanceId>,
+    /// Only those whose verdict has none of these findings.
+    pub unwanted: Unwanted,
+    /// Only those whose verdict rests on this.
+    pub evidence: Option<Evidence>,
+}
+
+/// Findings for which a rollout is left out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unwanted {
+    /// Those of these kinds.
+    Kinds(Vec<String>),
+    /// All.
+    Any,
+}
+
+impl Default for Unwanted {
+    /// None.
+    fn default() -> Self {
+        Self::Kinds(Vec::new())
+    }
+}
+
+impl Unwanted {
+    fn has(&self, finding: &Finding) -> bool {
+        match self {
+            Self::Kinds(kinds) => kinds.contains(&finding.kind),
+            Self::Any => true,
+        }
+    }
 }
 
 impl ExportOptions {
     fn wants(&self, key: &RolloutKey) -> bool {
         self.only.is_empty() || self.only.contains(&key.instance_id)
+    }
+
+    /// Whether the verdict is as it is asked for. A rollout without one has no findings and rests on nothing.
+    fn takes(&self, record: &RolloutRecord) -> bool {
+        let findings = record.verdict.iter().flat_map(|verdict| &verdict.findings);
+        let evidence = record.verdict.as_ref().map(|verdict| verdict.evidence);
+        (record.resolved() || !self.only_resolved)
+            && (self.evidence.is_none() || self.evidence == evidence)
+            && !findings.into_iter().any(|finding| self.unwanted.has(finding))
     }
 }
 
@@ -119,7 +157,7 @@ pub fn export_runs(
             let first = before.get(&key.instance_id).copied().unwrap_or_default();
             let sample = first.saturating_add(key.sample);
             taken.insert(key.instance_id.clone(), sample.saturating_add(1));
-            if options.only_resolved && !record.resolved() {
+            if !options.takes(&record) {
                 continue;
             }
             let (trajectory, patch) = (run.trajectory(&key)?, run.patch(&key)?);

@@ -18,7 +18,9 @@ mod sft;
 mod swe_agent;
 mod text;
 
-pub use export::{Export, ExportFormat, ExportOptions, export_predictions, export_runs, export_sft};
+pub use export::{
+    Export, ExportFormat, ExportOptions, Unwanted, export_predictions, export_runs, export_sft,
+};
 pub use import::{ImportFormat, Imports, import_rollouts};
 pub use sft::ToolFormat;
 

@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use swegym_core::diff::{LineKind, parse};
+use swegym_core::diff::{Hunk, LineKind, parse};
 use swegym_core::{Finding, Patch};
 use swegym_sandbox::{Sandbox, SandboxError};
 
+use super::blocks::{Block, blocks, lines_of};
 use super::objects::audit_git;
 use super::repository::Repository;
 use super::search::{LINES, run, searched};
@@ -17,6 +18,8 @@ const SHORTEST: usize = 16;
 const TELLING: usize = 40;
 /// Lines that are searched for: the longest.
 const MOST_LINES: usize = 40;
+/// Files of the base commit that are read to see whether they have the surroundings of a fix.
+const MOST_FILES: usize = 2000;
 /// Objects that are searched.
 const MOST_OBJECTS: usize = 100_000;
 
@@ -24,13 +27,15 @@ const MOST_OBJECTS: usize = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct GoldText {
     pub(super) lines: Vec<String>,
+    /// Where the lines alone do not tell a fix: its surroundings, which no file of the base commit has.
+    pub(super) blocks: Vec<Block>,
 }
 
 impl GoldText {
     /// The lines of a patch that can be told from others. What is no text, or no patch, has none.
     pub(super) fn of(patch: &Patch) -> Self {
         let files = parse(patch.as_bytes()).unwrap_or_default();
-        let lines = files.iter().flat_map(|file| &file.hunks).flat_map(|hunk| &hunk.lines);
+        let lines = files.iter().flat_map(|file| &file.hunks).flat_map(Hunk::lines);
         let (mut added, mut others) = (BTreeSet::new(), BTreeSet::new());
         for line in lines {
             let Ok(text) = str::from_utf8(line.value) else { continue };
@@ -44,21 +49,42 @@ impl GoldText {
             added.difference(&others).copied().filter(is_distinct).map(str::to_owned).collect();
         lines.sort_by_key(|line| std::cmp::Reverse(line.len()));
         lines.truncate(MOST_LINES);
-        Self { lines }
+        Self { lines, blocks: blocks(&files) }
     }
 
     /// Leaves out what the base commit has anyway.
     pub(super) async fn without_those_in(self, repository: &Repository<'_>) -> Result<Self, SandboxError> {
+        let known = self.known_lines(repository).await?;
+        let known: BTreeSet<&str> = known.lines().collect();
+        let lines: Vec<String> =
+            self.lines.into_iter().filter(|line| !known.contains(line.as_str())).collect();
+        if is_telling(&lines.iter().map(String::as_str).collect()) {
+            return Ok(Self { lines, blocks: Vec::new() });
+        }
+        let mut gold = Self { lines, blocks: self.blocks };
+        let files = repository.files_with(&gold.anchors()).await?;
+        for file in files.iter().take(MOST_FILES) {
+            let text = repository.file(file).await?;
+            let lines = lines_of(&text);
+            gold.blocks.retain(|block| !block.is_in(&lines));
+        }
+        Ok(gold)
+    }
+
+    async fn known_lines(&self, repository: &Repository<'_>) -> Result<String, SandboxError> {
         if self.lines.is_empty() {
-            return Ok(self);
+            return Ok(String::new());
         }
         let grep =
             audit_git(&["grep", "-a", "-h", "-o", "-F", "--no-color", "-f", "-", repository.base.as_str()]);
         let known = run(repository.sandbox, &grep.with_stdin(self.lines.join("\n"))).await?;
         // It fails where it finds nothing.
-        let known = String::from_utf8_lossy(&known.unwrap_or_default()).into_owned();
-        let known: BTreeSet<&str> = known.lines().collect();
-        Ok(Self { lines: self.lines.into_iter().filter(|line| !known.contains(line.as_str())).collect() })
+        Ok(String::from_utf8_lossy(&known.unwrap_or_default()).into_owned())
+    }
+
+    /// Lines of which every file with one of the blocks has one.
+    pub(super) fn anchors(&self) -> Vec<&str> {
+        self.blocks.iter().map(Block::anchor).collect()
     }
 
     /// Files with lines of the patch. Those of the base commit have none, so that they may lie anywhere.

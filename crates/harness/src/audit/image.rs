@@ -9,6 +9,7 @@ use swegym_core::{Failure, Finding, Instance};
 use swegym_images::{HostBind, Image, ImageConfig};
 use swegym_sandbox::{Sandbox, SandboxError, host_base};
 
+use super::contents::Wanted;
 use super::gold_text::GoldText;
 use super::installed;
 use super::names::PackageNames;
@@ -61,8 +62,7 @@ impl<'a> ImageAudit<'a> {
     /// [`SandboxError`] when the sandbox cannot be used.
     pub async fn look(&mut self, sandbox: &dyn Sandbox) -> Result<(), SandboxError> {
         if let Some((names, gold)) = self.package.take() {
-            let found = search::everything(sandbox, &["/usr"], &gold).await?;
-            self.add_files(sandbox, found, &names, &gold).await?;
+            self.add_files(sandbox, &["/usr"], &names, &gold).await?;
             self.package = Some((names, gold));
             return Ok(());
         }
@@ -78,11 +78,10 @@ impl<'a> ImageAudit<'a> {
         let gold = GoldText::of(&self.instance.grading.patch).without_those_in(&repository).await?;
         let names = PackageNames::of(self.instance.problem.repo.as_str(), &repository).await?;
         self.findings.extend(repository.findings(&gold).await?);
-        let found = search::everything(sandbox, &["/"], &gold).await?;
+        let found = self.add_files(sandbox, &["/"], &names, &gold).await?;
         for folder in found.repositories.iter().filter(|folder| **folder != format!("{TESTBED}/.git")) {
             self.findings.extend(repository.clone_at(folder).await?);
         }
-        self.add_files(sandbox, found, &names, &gold).await?;
         self.package = Some((names, gold));
         Ok(())
     }
@@ -97,15 +96,19 @@ impl<'a> ImageAudit<'a> {
     async fn add_files(
         &mut self,
         sandbox: &dyn Sandbox,
-        found: Found,
+        roots: &[&str],
         names: &PackageNames,
         gold: &GoldText,
-    ) -> Result<(), SandboxError> {
+    ) -> Result<Found, SandboxError> {
         let version = &self.instance.environment.version;
+        let mut found = search::everything(sandbox, roots, gold).await?;
+        let wanted = Wanted::new(names, gold, version);
+        wanted.add_archives(sandbox, &mut found).await?;
+        wanted.add_blocks(sandbox, roots, &mut found).await?;
         self.findings.extend(installed::findings(sandbox, &found, names, version).await?);
         self.findings.extend(gold.findings(&found.matches));
-        self.findings.extend(found.incomplete.map(|why| finding(AUDIT_INCOMPLETE, why)));
-        Ok(())
+        self.findings.extend(found.incomplete.iter().map(|why| finding(AUDIT_INCOMPLETE, why)));
+        Ok(found)
     }
 }
 

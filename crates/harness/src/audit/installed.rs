@@ -1,5 +1,7 @@
 //! Installed copies of the package itself: what a solution can read there, and what tests may import in its place.
 
+use std::collections::BTreeSet;
+
 use swegym_core::Finding;
 use swegym_sandbox::{Sandbox, SandboxError};
 
@@ -31,11 +33,12 @@ pub(super) async fn findings(
     };
     let metadata = found.installed.iter().map(|(_, path)| path.as_str());
     let metadata = metadata.filter(|path| path.ends_with("-info") && beside(path));
-    let files = metadata.chain(found.archives.iter().map(String::as_str));
-    let later = files.filter(|path| {
+    let files = metadata.chain(found.archives.iter().map(|(_, path)| path.as_str()));
+    let by_name = files.filter(|path| {
         let name = path.rsplit('/').next().unwrap_or_default();
         names.version_of(name).is_some_and(|found| is_later(found, version))
     });
+    let later: BTreeSet<&str> = by_name.chain(found.later.iter().map(String::as_str)).collect();
     findings.extend(finding_of(LATER_VERSION, &format!("later than `{version}`"), later));
     Ok(findings)
 }

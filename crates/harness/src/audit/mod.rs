@@ -2,6 +2,9 @@
 //!
 //! Nothing here changes a verdict: it finds, and says so.
 
+mod archive;
+mod blocks;
+mod contents;
 mod gold_text;
 mod image;
 mod installed;

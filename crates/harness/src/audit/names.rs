@@ -50,6 +50,11 @@ impl PackageNames {
         Ok(Self { modules, distributions })
     }
 
+    /// Whether a distribution of this name is one of the package.
+    pub(super) fn has(&self, distribution: &str) -> bool {
+        self.distributions.contains(&normalised(distribution))
+    }
+
     /// Name and version of a distribution of the package, from the name of its metadata folder or archive.
     pub(super) fn version_of<'a>(&self, file: &'a str) -> Option<&'a str> {
         let dashes = file.match_indices('-').map(|(at, _)| at);

@@ -93,6 +93,19 @@ impl<'a> Repository<'a> {
         Ok(String::from_utf8_lossy(&shown.unwrap_or_default()).into_owned())
     }
 
+    /// Files at the base commit that have one of these texts.
+    pub(super) async fn files_with(&self, texts: &[&str]) -> Result<Vec<String>, SandboxError> {
+        if texts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let grep = audit_git(&["grep", "-l", "-z", "-F", "-f", "-", self.base.as_str()]);
+        // It fails where it finds nothing.
+        let found = run(self.sandbox, &grep.with_stdin(texts.join("\n"))).await?.unwrap_or_default();
+        let named =
+            |name: &[u8]| String::from_utf8_lossy(name).split_once(':').map(|(_, path)| path.to_owned());
+        Ok(found.split(|byte| *byte == 0).filter_map(named).collect())
+    }
+
     /// Paths of all files at the base commit.
     pub(super) async fn files(&self) -> Result<Vec<String>, SandboxError> {
         let list = audit_git(&["ls-tree", "-r", "-z", "--name-only", self.base.as_str()]);

@@ -1,5 +1,7 @@
 //! Searches of an image's files, each one command in a sandbox, with limits on time and output.
 
+use std::time::Duration;
+
 use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
 
 use super::gold_text::GoldText;
@@ -9,11 +11,28 @@ use crate::git::{TESTBED, command, said};
 pub(super) const LINES: &str = "/tmp/swegym-audit/lines";
 /// Folders that are not the image's.
 const PASSED_OVER: [&str; 4] = ["/proc", "/sys", "/dev", "/tmp/swegym-audit"];
-/// Larger files are not searched for text: they are data.
-const LARGEST: &str = "-16777216c";
-const ARCHIVES: [&str; 7] = ["*.whl", "*.egg", "*.zip", "*.tar.gz", "*.tar.bz2", "*.tar.xz", "*.conda"];
+/// Files of a size that `grep` may hold in memory whole, as it does where one is a single line; and larger ones.
+const SMALL: &str = "-16777216c";
+const LARGE: &str = "+16777215c";
+/// What packages come in, and other packed files; the cache of pip has packages under names that end in `.body`.
+const ARCHIVES: [&str; 13] = [
+    "*.whl", "*.egg", "*.zip", "*.conda", "*.tar", "*.tgz", "*.gz", "*.zst", "*.bz2", "*.tbz2", "*.xz",
+    "*.txz", "*.body",
+];
 /// Everything that comes in, is searched for the lines and goes out, one `path NUL line LF` each.
 const GREP: &str = r#""$@" | xargs -0 grep -asoHZF -f /tmp/swegym-audit/lines -- | head -c 16000000"#;
+/// The same for large files, in windows of 16 MiB: twice, the second time from the middle of the first window on, so that
+/// a line that one pass cuts is whole in the other.
+const GREP_LARGE: &str = r#"set -o pipefail
+    search() { head -c 4294967296 | split -b 16M --filter='grep -aoF -f /tmp/swegym-audit/lines; true' -; }
+    { "$@" || true; } | while IFS= read -r -d '' path; do
+        { search < "$path" && tail -c +8388609 -- "$path" | search || exit 1; } |
+            while IFS= read -r line; do printf '%s\0%s\n' "$path" "$line"; done || exit 1
+    done | head -c 16000000"#;
+/// Names of files that come in and have one of the lines, each with a NUL.
+const NAMES: &str = r#""$@" | xargs -0 grep -lsZF -f /tmp/swegym-audit/lines -- | head -c 16000000"#;
+/// Time for files that may be large.
+const LONG: Duration = Duration::from_secs(600);
 
 /// What lies about in an image.
 #[derive(Debug, Default)]
@@ -22,12 +41,14 @@ pub(super) struct Found {
     pub(super) installed: Vec<(char, String)>,
     /// Folders named `.git`, or that end so.
     pub(super) repositories: Vec<String>,
-    /// Archives that packages come in.
-    pub(super) archives: Vec<String>,
+    /// Archives and other packed files, with their sizes.
+    pub(super) archives: Vec<(u64, String)>,
+    /// Archives that have a later version of the package in them, by what is in them.
+    pub(super) later: Vec<String>,
     /// Files outside of repositories and the lines of the gold patch in them.
     pub(super) matches: Vec<(String, String)>,
     /// What could not be searched, and why.
-    pub(super) incomplete: Option<String>,
+    pub(super) incomplete: Vec<String>,
 }
 
 /// Searches everything below the roots that belongs to the image.
@@ -39,15 +60,20 @@ pub(super) async fn everything(
     let mut found = Found::default();
     match run(sandbox, &listing(roots)).await? {
         Ok(entries) => entries.split(|byte| *byte == 0).for_each(|entry| found.add(entry)),
-        Err(said) => found.incomplete = Some(format!("files cannot be listed: {said}")),
+        Err(said) => {
+            found.incomplete.push(format!("files cannot be listed: {said}"));
+            return Ok(found);
+        }
     }
     if gold.lines.is_empty() {
         return Ok(found);
     }
     sandbox.write_file(LINES, gold.lines.join("\n").as_bytes()).await?;
-    match run(sandbox, &grep(roots)).await? {
-        Ok(lines) => found.matches = matches(&lines),
-        Err(said) => found.incomplete = Some(format!("files cannot be searched: {said}")),
+    for (what, request) in [("files", grep(roots)), ("large files", grep_large(roots))] {
+        match run(sandbox, &request).await? {
+            Ok(lines) => found.matches.extend(matches(&lines)),
+            Err(said) => found.incomplete.push(format!("{what} cannot be searched: {said}")),
+        }
     }
     Ok(found)
 }
@@ -58,7 +84,10 @@ impl Found {
         let Some((kind, path)) = entry.split_once(' ') else { return };
         match kind {
             "git" => self.repositories.push(path.to_owned()),
-            "archive" => self.archives.push(path.to_owned()),
+            "archive" => {
+                let sized = path.split_once(' ').and_then(|(size, path)| Some((size.parse().ok()?, path)));
+                self.archives.extend(sized.map(|(size, path)| (size, path.to_owned())));
+            }
             _ => self.installed.extend(kind.chars().next().map(|kind| (kind, path.to_owned()))),
         }
     }
@@ -71,16 +100,39 @@ fn listing(roots: &[&str]) -> ExecRequest {
     words.extend(["-type", "d", "-name", "*.git", "-printf", r"git %p\0", "-prune", "-o"]);
     words.extend(["-type", "f", "("]);
     words.extend(any_of("-name", &ARCHIVES));
-    words.extend([")", "-printf", r"archive %p\0"]);
+    words.extend([")", "-printf", r"archive %s %p\0"]);
     command(&words)
 }
 
 fn grep(roots: &[&str]) -> ExecRequest {
-    let mut words = vec!["sh", "-c", GREP, "sh"];
-    words.extend(find(roots));
-    words.extend(["-type", "d", "-name", "*.git", "-prune", "-o"]);
-    words.extend(["-type", "f", "-size", LARGEST, "-print0"]);
-    command(&words)
+    command(&[&["sh", "-c", GREP, "sh"], &files(roots, SMALL)[..]].concat())
+}
+
+fn grep_large(roots: &[&str]) -> ExecRequest {
+    command(&[&["bash", "-c", GREP_LARGE, "bash"], &files(roots, LARGE)[..]].concat()).within(LONG)
+}
+
+/// Files of a size, but for those of repositories.
+fn files<'a>(roots: &[&'a str], size: &'a str) -> Vec<&'a str> {
+    let mut words = find(roots);
+    words.extend(["-type", "d", "-name", "*.git", "-prune", "-o", "-type", "f", "-size", size, "-print0"]);
+    words
+}
+
+/// Files that have one of these texts.
+pub(super) async fn files_with(
+    sandbox: &dyn Sandbox,
+    roots: &[&str],
+    texts: &[&str],
+) -> Result<Result<Vec<String>, String>, SandboxError> {
+    sandbox.write_file(LINES, texts.join("\n").as_bytes()).await?;
+    let request = command(&[&["sh", "-c", NAMES, "sh"], &files(roots, SMALL)[..]].concat());
+    let found = run(sandbox, &request).await?;
+    let names = |found: Vec<u8>| {
+        let names = found.split(|byte| *byte == 0).filter(|name| !name.is_empty());
+        names.filter_map(|name| String::from_utf8(name.to_vec()).ok()).collect()
+    };
+    Ok(found.map(names))
 }
 
 /// The beginning of a `find` over the files of the image: other file systems are the machine's.
@@ -146,7 +198,7 @@ mod tests {
     fn what_find_and_grep_print_is_read() {
         let mut found = Found::default();
         for entry in
-            ["d /a/site-packages/x y", "l /a/site-packages/z", "git /b/.git", "archive /c.whl", "x", ""]
+            ["d /a/site-packages/x y", "l /a/site-packages/z", "git /b/.git", "archive 7 /c.whl", "x", ""]
         {
             found.add(entry.as_bytes());
         }
@@ -154,7 +206,7 @@ mod tests {
         assert_eq!(found.installed, installed);
         assert_eq!(
             (found.repositories, found.archives),
-            (vec!["/b/.git".to_owned()], vec!["/c.whl".to_owned()])
+            (vec!["/b/.git".to_owned()], vec![(7, "/c.whl".to_owned())])
         );
         assert_eq!(matches(b"/a\0x = 1\nbroken\n"), [("/a".to_owned(), "x = 1".to_owned())]);
     }

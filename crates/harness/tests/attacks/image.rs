@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use swegym_core::Finding;
+use swegym_core::{Finding, Instance, Patch};
 use swegym_harness::{ImageAudit, RunAudit, is_leak};
 use swegym_images::{HostBind, Image};
 use swegym_sandbox::ExecRequest;
@@ -21,8 +21,11 @@ async fn findings(lab: &Lab, script: &str) -> Vec<Finding> {
 }
 
 async fn audited(lab: &Lab, image: &Image) -> Vec<Finding> {
-    let instance = lab.instance();
-    let mut audit = ImageAudit::new(&instance);
+    audited_for(lab, image, &lab.instance()).await
+}
+
+async fn audited_for(lab: &Lab, image: &Image, instance: &Instance) -> Vec<Finding> {
+    let mut audit = ImageAudit::new(instance);
     for view in ImageAudit::views(image) {
         let sandbox = lab.sandbox_of(view).await;
         audit.look(&*sandbox).await.unwrap();
@@ -119,6 +122,81 @@ async fn images_that_show_the_answer_are_found() {
         for finding in &found {
             assert_eq!(is_leak(finding), !harmless.contains(&finding.kind.as_str()), "{name}: {finding:?}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_lies_in_archives_and_large_files_is_found() {
+    let Some(lab) = Lab::start().await else { return };
+    let copy = format!("cp -r testbed/toy opt/; cd opt; {FIX}");
+    let zip = |name: &str, entry: &str, text: &str| {
+        format!(
+            "python3 -c 'import zipfile; zipfile.ZipFile(\"{name}\", \"w\", 8).writestr(\"{entry}\", \"{text}\")'"
+        )
+    };
+    let metadata = |version: &str| format!("Metadata-Version: 2.1\\nName: toy\\nVersion: {version}\\n");
+    let large = |before: usize| {
+        format!(
+            "head -c {before} /dev/zero > opt/large; echo '    {GOLD_LINE}' >> opt/large; head -c 9000000 /dev/zero >> opt/large"
+        )
+    };
+    let cases: Vec<(&str, String, &[&str])> = vec![
+        ("a source archive", format!("{copy}; tar -czf x-1.tar.gz toy; rm -r toy"), &["gold_text"]),
+        ("a tar file", format!("{copy}; tar -cf data.tar toy; rm -r toy"), &["gold_text"]),
+        ("one file", format!("{copy}; gzip -c toy/calc.py > data.gz; rm -r toy"), &["gold_text"]),
+        ("bzip2", format!("{copy}; tar -cjf x.tar.bz2 toy; rm -r toy"), &["gold_text"]),
+        ("xz", format!("{copy}; tar -cJf x.tar.xz toy; rm -r toy"), &["gold_text"]),
+        (
+            "an archive in an archive",
+            format!(
+                "{copy}; {}; tar -czf all.tgz x.whl; rm -r toy x.whl",
+                zip("x.whl", "toy/calc.py", GOLD_LINE)
+            ),
+            &["gold_text"],
+        ),
+        (
+            "a later package in the cache of pip",
+            zip("opt/0a1b.body", "toy-2.0.dist-info/METADATA", &metadata("2.0")),
+            &["later_version"],
+        ),
+        ("one that says so inside alone", zip("opt/x.zip", "PKG-INFO", &metadata("2.0")), &["later_version"]),
+        ("the same version", zip("opt/x.zip", "PKG-INFO", &metadata("1.0")), &[]),
+        ("what is no archive", "echo text > opt/x.zip; printf 'PK\\003\\004' > opt/y.whl".to_owned(), &[]),
+        ("an archive that is too large", "truncate -s 140M opt/x.gz".to_owned(), &["audit_incomplete"]),
+        ("a large file", large(20_000_000), &["gold_text"]),
+        ("a line across two windows", large((16 << 20) - 20), &["gold_text"]),
+    ];
+    for (name, script, expected) in cases {
+        let found = findings(&lab, &script).await;
+        assert_eq!(kinds(&found), expected, "{name}: {found:#?}");
+    }
+}
+
+/// One line of twelve bytes, which many programs have.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_fix_is_found_by_the_code_around_it() {
+    let Some(lab) = Lab::start().await else { return };
+    let mut instance = lab.instance();
+    instance.grading.patch = Patch::from(
+        "--- a/toy/calc.py\n+++ b/toy/calc.py\n@@ -3,7 +3,7 @@\n \n def add(a, b):\n     \"\"\"Sum of both.\"\"\"\n\
+         -    return a + b\n+    return b + a\n \n \n def mean(values):\n",
+    );
+    let fix = "sed -i 's/return a + b/return b + a/' toy/calc.py";
+    for (name, script, expected) in [
+        ("nothing", "true".to_owned(), &[][..]),
+        ("the line alone", "printf 'def f(a, b):\\n    return b + a\\n' > opt/x.py".to_owned(), &[]),
+        ("the old code", "cp testbed/toy/calc.py opt/x.py".to_owned(), &[]),
+        ("the new code", format!("cp -r testbed/toy opt/; cd opt; {fix}"), &["gold_text"]),
+        ("the fix itself", format!("cd testbed; {fix}"), &["gold_text"]),
+        (
+            "an archive",
+            format!("cp -r testbed/toy opt/; cd opt; {fix}; tar -czf x.tgz toy; rm -r toy"),
+            &["gold_text"],
+        ),
+    ] {
+        let layer = lab.layer_after(|root| sh(root, &script));
+        let found = audited_for(&lab, &lab.image_of(layer.path()), &instance).await;
+        assert_eq!(kinds(&found), expected, "{name}: {found:#?}");
     }
 }
 

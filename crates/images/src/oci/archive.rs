@@ -25,6 +25,8 @@ use super::{Digest, OciError, Reference};
 const MAX_DOCUMENT: u64 = 8 << 20;
 /// Entries of an archive: a few for each layer.
 const MAX_ENTRIES: usize = 100_000;
+/// Images, each of which costs a manifest: a list of names alone is much shorter.
+const MAX_IMAGES: usize = 1000;
 const MAX_LINKS: usize = 8;
 const MAX_INDEXES: usize = 3;
 
@@ -88,7 +90,10 @@ fn find_in_layout(files: &Files, cache: &BlobCache, options: &PullOptions) -> Re
         .manifests
         .iter()
         .filter(|entry| entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown"));
+    let entries: Vec<&Descriptor> = entries.collect();
+    files.check_images(entries.len())?;
     entries
+        .into_iter()
         .map(|entry| {
             let (manifest, digest) = resolve(files, entry, options)?;
             for blob in manifest.layers.iter().chain([&manifest.config]) {
@@ -167,6 +172,7 @@ fn find_in_docker(files: &Files, cache: &BlobCache, options: &PullOptions) -> Re
         let names: Vec<Option<String>> =
             if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() };
         let digest = Digest::of(&bytes);
+        files.check_images(found.len() + names.len())?;
         found.extend(names.into_iter().map(|name| Found {
             name,
             manifest: manifest.clone(),
@@ -251,6 +257,13 @@ impl Files {
             Self::Folder(folder) => folder.join(name).is_file(),
             Self::Tar { entries, .. } => entries.contains_key(name),
         }
+    }
+
+    fn check_images(&self, count: usize) -> Result<(), OciError> {
+        if count <= MAX_IMAGES {
+            return Ok(());
+        }
+        Err(self.bad(&format!("it names more than {MAX_IMAGES} images")))
     }
 
     /// The content of a file, at most so much of it, and one byte more where there is more.

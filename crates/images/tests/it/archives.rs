@@ -347,15 +347,24 @@ async fn damaged_archives_are_refused() {
     fs::create_dir(&nothing).unwrap();
     let noise = place.folder.path().join("noise");
     fs::write(&noise, [7; 5000]).unwrap();
-    let docker = |name: &str, layers: Value| {
+    let many = copy("many", &|folder| {
+        index(folder, &|value| {
+            let image = value["manifests"][0].clone();
+            value["manifests"] = vec![image; 1001].into();
+        })
+    });
+    let docker_of = |name: &str, tags: &[&str], layers: Value| {
         let folder = place.folder.path().join(name);
         fs::create_dir(&folder).unwrap();
-        let manifest = json!([{"Config": "config.json", "RepoTags": ["x:1"], "Layers": layers}]);
+        let manifest = json!([{"Config": "config.json", "RepoTags": tags, "Layers": layers}]);
         fs::write(folder.join("manifest.json"), manifest.to_string()).unwrap();
         fs::write(folder.join("config.json"), r#"{"rootfs": {"type": "layers", "diff_ids": []}}"#).unwrap();
         folder
     };
+    let docker = |name: &str, layers: Value| docker_of(name, &["x:1"], layers);
     for (path, reason) in [
+        (many, "names more than 1000 images"),
+        (docker_of("tags", &["x:1"; 1001], json!([])), "names more than 1000 images"),
         (spoilt, "digest"),
         (gone, "read"),
         (outside, "64 hexadecimal digits"),

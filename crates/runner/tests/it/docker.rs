@@ -38,7 +38,7 @@ impl Backend for WithRepository {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outside_agent_solves_an_instance_in_containers() {
-    let service = match podman::Service::start() {
+    let service = match podman::Service::start(|_| {}) {
         Ok(service) => service,
         Err(reason) => {
             println!("skipped: {reason}");

@@ -13,15 +13,13 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, Uid};
 use tempfile::TempDir;
 
-use crate::bare;
-
 /// Where the copy of the tests is told of the service.
 pub(crate) const SOCKET: &str = "SWEGYM_TEST_DOCKER";
 /// An image with a shell and the usual tools.
 pub(crate) const FULL: &str = "localhost/swegym-test-full:1";
 /// The same with settings.
 pub(crate) const SETTINGS: &str = "localhost/swegym-test-settings:1";
-/// An image with nothing but what `bare` puts into it.
+/// An image with nothing but what whoever starts the service puts into it.
 pub(crate) const EMPTY: &str = "localhost/swegym-test-empty:1";
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,12 +56,12 @@ pub(crate) struct Service {
 
 impl Service {
     /// Starts it, or says why it cannot.
-    pub(crate) fn start() -> Result<Self, String> {
+    pub(crate) fn start(fill_empty: impl FnOnce(&Path)) -> Result<Self, String> {
         if Command::new("podman").arg("--version").stdout(Stdio::null()).status().is_err() {
             return Err("podman is not installed".to_owned());
         }
         let folder = tempfile::tempdir().unwrap();
-        make_images(folder.path());
+        make_images(folder.path(), fill_empty);
         configure(folder.path());
         let log = fs::File::create(folder.path().join("log")).unwrap();
         let process = script()
@@ -200,7 +198,7 @@ fn find(program: &str) -> Option<PathBuf> {
     folders.iter().map(|folder| Path::new(folder).join(program)).find(|path| path.is_file())
 }
 
-fn make_images(folder: &Path) {
+fn make_images(folder: &Path, fill_empty: impl FnOnce(&Path)) {
     let full = folder.join("full");
     for name in FOLDERS {
         fs::create_dir_all(full.join(name)).unwrap();
@@ -220,7 +218,7 @@ fn make_images(folder: &Path) {
     }
     let empty = folder.join("empty");
     fs::create_dir(&empty).unwrap();
-    bare::fill(&empty);
+    fill_empty(&empty);
     for name in ["full", "empty"] {
         let archive = folder.join(format!("{name}.tar"));
         let packed = Command::new("tar")

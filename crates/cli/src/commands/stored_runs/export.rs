@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use swegym_core::InstanceId;
-use swegym_data::{ExportFormat, ExportOptions, RunView, ToolFormat, export_runs};
+use swegym_core::{Evidence, InstanceId};
+use swegym_data::{ExportFormat, ExportOptions, RunView, ToolFormat, Unwanted, export_runs};
+use swegym_harness::FINDING_KINDS;
 
-use crate::args::{self, ExportName, RunsExportArgs};
+use crate::args::{self, EvidenceName, ExportName, RunsExportArgs};
 use crate::exit::Exit;
 use crate::printer::Printer;
 
@@ -28,6 +29,11 @@ pub(super) fn run(flags: RunsExportArgs, printer: &Printer) -> anyhow::Result<Ex
     let options = ExportOptions {
         only_resolved: flags.only_resolved || (flags.format == ExportName::Sft && !flags.all),
         only: only.context("read `--only`")?,
+        unwanted: unwanted(flags.without_findings)?,
+        evidence: flags.evidence.map(|evidence| match evidence {
+            EvidenceName::Channel => Evidence::Channel,
+            EvidenceName::Log => Evidence::Log,
+        }),
     };
     let path = match flags.output {
         Some(path) => path,
@@ -48,6 +54,20 @@ pub(super) fn run(flags: RunsExportArgs, printer: &Printer) -> anyhow::Result<Ex
         printer.line(&format!("{left_out} rollouts have nothing that the format could hold"));
     }
     Ok(Exit::Done)
+}
+
+/// A kind that nobody knows would leave out nothing, so it is refused.
+fn unwanted(kinds: Vec<String>) -> anyhow::Result<Unwanted> {
+    if kinds.iter().any(|kind| kind == "any") {
+        return Ok(Unwanted::Any);
+    }
+    match kinds.iter().find(|kind| !FINDING_KINDS.contains(&kind.as_str())) {
+        Some(kind) => bail!(
+            "read `--without-findings`: there is no kind `{kind}`; choose from any, {}",
+            FINDING_KINDS.join(", ")
+        ),
+        None => Ok(Unwanted::Kinds(kinds)),
+    }
 }
 
 fn default_path(runs: &[RunView], format: ExportFormat) -> anyhow::Result<PathBuf> {

@@ -161,13 +161,13 @@ fn samples_have_files_of_their_own_and_runs_count_on() {
     let [from, other, to] = ["from", "other", "to"].map(|name| folder.path().join(name));
     let runs = [run(&from), run(&other)];
     let only = vec![swegym_core::InstanceId::new("o__n-finished").unwrap()];
-    let options = ExportOptions { only_resolved: false, only };
+    let options = ExportOptions { only, ..ExportOptions::default() };
     let (exports, left_out) = export_runs(&runs, ExportFormat::OpenHands, &to, &options).unwrap();
     assert_eq!((exports.len(), left_out), (8, 0));
     for name in ["output.jsonl", "output.1.jsonl", "output.2.with_completions.jsonl.gz", "output.3.jsonl"] {
         assert_eq!(json_lines(&to.join(name)).len(), 1, "{name}");
     }
-    let options = ExportOptions { only_resolved: true, only: Vec::new() };
+    let options = ExportOptions { only_resolved: true, ..ExportOptions::default() };
     let sft = to.join("sft.jsonl");
     export_runs(&runs, ExportFormat::Sft(ToolFormat::Native), &sft, &options).unwrap();
     let rows = json_lines(&sft);
