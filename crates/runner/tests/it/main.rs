@@ -7,6 +7,7 @@
     reason = "a test fails by panicking, and says on standard output when it is skipped"
 )]
 
+mod destroyed;
 mod endpoint;
 mod infrastructure;
 mod outside;

@@ -36,7 +36,12 @@ impl Fix {
         let [hunk] = &file.hunks[..] else { panic!("the gold patch has {} hunks", file.hunks.len()) };
         let lines = &hunk.lines;
         let is_changed = |line: &Line<'_>| matches!(line.kind, LineKind::Removed | LineKind::Added);
-        let first = lines.iter().position(is_changed).expect("a hunk changes something");
+        let mut first = lines.iter().position(is_changed).expect("a hunk changes something");
+        if !lines.iter().any(|line| line.kind == LineKind::Removed) {
+            // Nothing but new lines: the line above them says where they go.
+            let above = lines[..first].iter().rposition(|line| !line.value.trim_ascii().is_empty());
+            first = above.expect("there is a line above the new ones");
+        }
         let last = lines.iter().rposition(is_changed).expect("a hunk changes something");
         let in_old = |line: &&Line<'_>| matches!(line.kind, LineKind::Context | LineKind::Removed);
         let in_new = |line: &&Line<'_>| matches!(line.kind, LineKind::Context | LineKind::Added);

@@ -31,8 +31,7 @@ pub enum Dialect {
 
 impl Dialect {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::CodeAct, Self::CodeActText, Self::Mini, Self::MiniText, Self::Workflow];
+    pub const ALL: [Self; 5] = [Self::CodeAct, Self::CodeActText, Self::Mini, Self::MiniText, Self::Workflow];
 }
 
 /// The model.
@@ -84,7 +83,8 @@ fn follow(
     let offers_tools = request.body["tools"].is_array();
     match dialect {
         Dialect::CodeAct | Dialect::Mini if offers_tools => {
-            let call = ToolCall::new(format!("call_{turn}"), step.tool, &Value::Object(step.arguments.clone()));
+            let call =
+                ToolCall::new(format!("call_{turn}"), step.tool, &Value::Object(step.arguments.clone()));
             Ok(Reply::Message(Message::calling(step.says, vec![call])))
         }
         Dialect::CodeActText if !offers_tools => Ok(Reply::text(&step.as_text())),

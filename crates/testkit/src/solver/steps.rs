@@ -93,7 +93,12 @@ fn mini(fix: &Fix, messages: &[Message]) -> Vec<Step> {
 fn look(fix: &Fix) -> Step {
     let line = fix.telling_line().trim();
     let command = format!("grep -rnF --include='*.py' -e {} .", quote(line));
-    Step::new("I look for the place.", BASH, json!({ "command": command }), &[&fix.path, line, "[exit code 0"])
+    Step::new(
+        "I look for the place.",
+        BASH,
+        json!({ "command": command }),
+        &[&fix.path, line, "[exit code 0"],
+    )
 }
 
 fn test(fix: &Fix) -> Step {
