@@ -9,6 +9,7 @@
 
 mod destroyed;
 mod endpoint;
+mod hostile;
 mod infrastructure;
 mod outside;
 mod resume;
