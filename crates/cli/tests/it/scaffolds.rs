@@ -99,7 +99,7 @@ fn assert_shared(place: &Place, instances: &[Instance], servers: &[ScriptedServe
         let ids = trajectory
             .steps
             .iter()
-            .map(|step| step.tokens.as_ref().map(|tokens| &tokens.completion_token_ids));
+            .map(|step| step.tokens.as_ref().map(|tokens| &tokens.new.completion_token_ids));
         assert!(
             ids.clone().all(|ids| ids == Some(&tokens().completion_token_ids)),
             "{:?}",

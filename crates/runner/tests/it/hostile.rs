@@ -10,9 +10,9 @@ use swegym_core::fncall::TextFormat;
 use swegym_core::{Boundary, ExitStatus, Message, ToolCall};
 use swegym_model::{ChatClient, ChatPolicy, ClientConfig, Policy, TextTools};
 use swegym_runner::ScaffoldSolver;
-use swegym_testkit::{Reply, ScriptedServer};
+use swegym_testkit::{RecordedRequest, Reply, ScriptedServer};
 
-use crate::toy::{Toy, bash, is_about, key};
+use crate::toy::{Toy, bash, key};
 
 /// Answers after which a rollout of these tests ends.
 const STEPS: usize = 3;
@@ -148,6 +148,14 @@ async fn assert_survives(scaffold: impl Scaffold + 'static, as_text: bool) {
     assert_ends(&toy, &scaffold, as_text, trickles(), Duration::from_secs(1)).await;
 }
 
+/// Which instance a request is about, counted from 1. Requests may be large, so they are looked at once.
+fn instance(request: &RecordedRequest) -> Option<usize> {
+    request.messages().iter().find_map(|message| {
+        let (_, rest) = message.content.split_once("(toy__toy-")?;
+        rest.split_once(')')?.0.parse().ok()
+    })
+}
+
 async fn assert_ends(
     toy: &Toy,
     scaffold: &Arc<dyn Scaffold>,
@@ -158,8 +166,8 @@ async fn assert_ends(
     let cases = Arc::new(cases);
     let played = Arc::clone(&cases);
     let server = ScriptedServer::start_with(move |request| {
-        let about = (1..=played.len()).find(|number| is_about(request, *number));
-        about.map_or_else(|| Reply::status(400, "which one?"), |number| played[number - 1].1.clone())
+        instance(request)
+            .map_or_else(|| Reply::status(400, "which one?"), |number| played[number - 1].1.clone())
     })
     .await;
     let name = format!("{}-{as_text}-{patience:?}", scaffold.name());
