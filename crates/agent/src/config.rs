@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use swegym_core::Trajectory;
+
 use crate::EditorVersion;
 
 /// Limits of a rollout, where the repository lies, and whose customs hold.
@@ -64,6 +66,11 @@ impl Default for ScaffoldConfig {
 }
 
 impl ScaffoldConfig {
+    /// Whether the steps so far have cost all that a rollout may.
+    pub(crate) fn cost_is_reached(&self, trajectory: &Trajectory) -> bool {
+        self.max_cost.zip(trajectory.cost()).is_some_and(|(limit, cost)| cost >= limit)
+    }
+
     /// Limits of upstream: commands are interrupted after 300 s, and nothing is heard of them before. The editor is that of
     /// the time, unless another one was chosen.
     #[must_use]

@@ -4,6 +4,7 @@
 //! What must stay true: a scaffold sees a [`Problem`](swegym_core::Problem) and nothing of the answer; whatever
 //! a policy says is an observation or an [`ExitStatus`](swegym_core::ExitStatus), never an error of this crate.
 
+mod base_commit;
 mod bash_split;
 mod clip;
 mod codeact;

@@ -122,6 +122,8 @@ impl Attempt<'_> {
                 return Ok(ExitStatus::StepLimit);
             } else if config.max_tokens.is_some_and(|limit| self.trajectory.usage.total() >= limit) {
                 return Ok(ExitStatus::TokenLimit);
+            } else if config.cost_is_reached(&self.trajectory) {
+                return Ok(ExitStatus::CostLimit);
             }
             let asked = Instant::now();
             let request = ChatRequest::new(&self.trajectory.messages, &self.trajectory.tools);

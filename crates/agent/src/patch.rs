@@ -1,15 +1,17 @@
 //! Taking the patch: what a rollout changed in the repository, as bytes that apply to the base commit.
 //!
 //! What belongs to it: every change to a file of the base commit, and the files that were made, unless git ignores
-//! them (by `.gitignore` or `.git/info/exclude`) or their names are those of build products or scratch files. Of a
-//! repository that was destroyed no patch can be taken, nor of changes beyond the size limit: then the rollout has
-//! brought forth nothing, and its trajectory says why.
+//! them (by `.gitignore` or `.git/info/exclude`) or their names are those of build products or scratch files. Where
+//! git's own files were destroyed, the base commit is read from the image again. Of changes beyond the size limit there
+//! is no patch, nor where the folder itself is gone: then the rollout has brought forth nothing, and its trajectory says
+//! why.
 
 use std::time::Duration;
 
 use swegym_core::{Message, Patch, Problem, Role, Trajectory};
-use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox};
+use swegym_sandbox::{ExecOutput, ExecRequest, ExecStatus, OutputLimit, Sandbox, SandboxError};
 
+use crate::base_commit::BaseCommit;
 use crate::clip::last;
 use crate::{AgentCause, AgentError, Outcome, ScaffoldConfig};
 
@@ -41,7 +43,7 @@ const LEFT_OUT: [&str; 20] = [
     "/repro_*.py",
 ];
 const SIZE_LIMIT: usize = 16 << 20;
-const TIME_LIMIT: Duration = Duration::from_secs(300);
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(300);
 /// Characters of git's complaints that are kept.
 const MESSAGE_LIMIT: usize = 1000;
 
@@ -70,13 +72,32 @@ async fn take_patch(
     config: &ScaffoldConfig,
     problem: &Problem,
 ) -> Result<Result<Patch, String>, AgentCause> {
+    let mut compared = compare(sandbox, config, problem, None).await?;
+    // What was planted among git's own files can hold it up for ever, so running out of time counts as well.
+    if matches!(compared.status, ExecStatus::Exited(1..) | ExecStatus::TimedOut)
+        && let Some(base) = BaseCommit::of_image(sandbox, config, problem).await?
+    {
+        compared = compare(sandbox, config, problem, Some(base)).await?;
+    }
+    patch_of(compared)
+}
+
+/// Runs the comparison: with the repository's own objects, or with those of the image.
+async fn compare(
+    sandbox: &dyn Sandbox,
+    config: &ScaffoldConfig,
+    problem: &Problem,
+    from_image: Option<BaseCommit>,
+) -> Result<ExecOutput, SandboxError> {
     let base = problem.base_commit.as_str();
     let object_format = if base.len() == 64 { "sha256" } else { "sha1" };
-    let left_out = LEFT_OUT.join("\n");
+    let excluded = from_image.as_ref().map_or("", |base| &base.exclude);
+    let left_out = format!("{}\n{excluded}", LEFT_OUT.join("\n"));
     let variables = [
         ("REPO", config.repo_dir.as_str()),
         ("BASE", base),
         ("OBJECT_FORMAT", object_format),
+        ("OBJECTS", if from_image.is_some() { "stdin" } else { "own" }),
         ("EXCLUDE", &left_out),
         ("ADDED", if config.new_files { "--all" } else { "--update" }),
     ];
@@ -85,7 +106,8 @@ async fn take_patch(
         .within(TIME_LIMIT)
         .keeping(OutputLimit { head: SIZE_LIMIT, tail: 0 });
     request.env = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-    patch_of(sandbox.exec(&request).await?)
+    request.stdin = from_image.map(|base| base.pack);
+    sandbox.exec(&request).await
 }
 
 fn patch_of(output: ExecOutput) -> Result<Result<Patch, String>, AgentCause> {

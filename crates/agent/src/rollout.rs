@@ -66,17 +66,13 @@ impl<'a> Rollout<'a> {
             Some(ExitStatus::StepLimit)
         } else if self.config.max_tokens.is_some_and(|limit| tokens >= limit) {
             Some(ExitStatus::TokenLimit)
-        } else if self.config.max_cost.is_some_and(|limit| self.cost() >= limit) {
+        } else if self.config.cost_is_reached(&self.trajectory) {
             Some(ExitStatus::CostLimit)
         } else if self.time_left().is_zero() {
             Some(ExitStatus::TimeLimit)
         } else {
             None
         }
-    }
-
-    fn cost(&self) -> f64 {
-        self.trajectory.steps.iter().filter_map(|step| step.cost).sum()
     }
 
     fn time_left(&self) -> Duration {

@@ -36,8 +36,8 @@ pub trait Scaffold: Send + Sync {
     /// trajectory.
     ///
     /// # Errors
-    /// [`AgentError`] when sandbox or policy fail; it holds the trajectory so far. A repository that the policy destroyed
-    /// gives an empty patch.
+    /// [`AgentError`] when sandbox or policy fail; it holds the trajectory so far. A repository whose
+    /// folder the policy removed gives an empty patch.
     async fn run(
         &self,
         problem: &Problem,

@@ -2,21 +2,37 @@
 #
 # The repository's own .git is in the hands of whoever worked here: locks, index, HEAD, configuration, hooks,
 # filters and drivers cannot be relied on, and must not run. So the comparison is made from a repository of
-# its own, which borrows the objects and nothing else.
+# its own, which borrows the objects and nothing else; where $OBJECTS is `stdin`, not even those: then a pack of
+# the base commit comes in.
 set -eu
 
-if [ ! -d "$REPO/.git/objects" ]; then
-    echo "$REPO has no .git/objects any more" >&2
+if [ ! -d "$REPO" ] || [ -L "$REPO" ]; then
+    echo "$REPO is no folder any more" >&2
     exit 1
 fi
-scratch=$(mktemp -d)
+if [ "$OBJECTS" = own ]; then
+    if [ ! -d "$REPO/.git/objects" ]; then
+        echo "$REPO has no .git/objects any more" >&2
+        exit 1
+    fi
+    # Git opens whatever lies there, and would wait for ever for somebody to write into a pipe.
+    if [ -n "$(find "$REPO/.git/objects" ! -type f ! -type d -print -quit)" ]; then
+        echo "$REPO/.git/objects holds what is neither a file nor a folder" >&2
+        exit 1
+    fi
+fi
+scratch=$(mktemp -d 2>/dev/null || mktemp -d -p /)
 trap 'rm -rf "$scratch"' EXIT
 export HOME="$scratch" XDG_CONFIG_HOME="$scratch"
 export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1 GIT_ATTR_NOSYSTEM=1
 
 git init --quiet --bare --template= --object-format="$OBJECT_FORMAT" "$scratch/comparison" >&2
 export GIT_DIR="$scratch/comparison" GIT_WORK_TREE="$REPO"
-printf '%s\n' "$REPO/.git/objects" > "$GIT_DIR/objects/info/alternates"
+if [ "$OBJECTS" = own ]; then
+    printf '%s\n' "$REPO/.git/objects" > "$GIT_DIR/objects/info/alternates"
+else
+    git index-pack --stdin >&2
+fi
 mkdir -p "$GIT_DIR/info"
 printf '%s\n' "$EXCLUDE" > "$GIT_DIR/info/exclude"
 # What the image holds beside the repository's files may be listed there.
@@ -25,6 +41,8 @@ if [ -f "$REPO/.git/info/exclude" ]; then
 fi
 
 cd "$REPO"
+# As above: git opens files of these names wherever they lie.
+find . -name '.git*' -type p -delete >&2 || true
 git read-tree "$BASE"
 # New files belong to it or not, as is asked for.
 others=

@@ -58,13 +58,13 @@ enum Bench {
         #[arg(long, default_value_t = 20)]
         rounds: usize,
     },
-    /// Roll a scripted policy out, many at once: the scaffold's own time a step, and memory of a rollout
-    Scaffold {
-        /// Rollouts at once (repeatable)
-        #[arg(long, default_values_t = [16, 256])]
-        rollouts: Vec<usize>,
-        /// Steps of each
-        #[arg(long, default_value_t = 30)]
+    /// Roll a scripted model out, many at once: the scaffold's own time a step, and memory of a rollout
+    Scaffold(scaffold::Arguments),
+    /// The model of `scaffold`
+    #[command(hide = true)]
+    ScaffoldModel {
+        scaffold: scaffold::Measured,
+        #[arg(long)]
         steps: usize,
     },
     /// Run a command in a shell session; beside a plain `bash` on pipes
@@ -121,7 +121,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Docker(arguments) => docker::run(&arguments)?,
         Bench::Sandbox { rounds, seconds } => sandbox::run(rounds, seconds)?,
         Bench::Fork { rounds } => fork::run(rounds)?,
-        Bench::Scaffold { rollouts, steps } => scaffold::run(&rollouts, steps)?,
+        Bench::Scaffold(arguments) => scaffold::run(&arguments)?,
+        Bench::ScaffoldModel { scaffold, steps } => scaffold::serve(scaffold, steps)?,
         Bench::Session { rounds, swerex } => session::run(rounds, swerex.as_deref())?,
         Bench::Idle { count } => idle::run(count)?,
         Bench::Harness { rounds } => harness::run(rounds)?,

@@ -3,9 +3,11 @@
 
 mod http;
 mod server;
+mod solver;
 mod stream;
 mod toy_repo;
 
 pub use http::RecordedRequest;
 pub use server::{Reply, ScriptedServer};
+pub use solver::{Dialect, Solver};
 pub use toy_repo::{ToyRepo, toy_repo};

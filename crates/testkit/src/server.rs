@@ -54,6 +54,15 @@ pub enum Reply {
     MalformedJson,
     /// Writes these bytes instead of an HTTP answer, and closes.
     Raw(Vec<u8>),
+    /// Writes bytes instead of an HTTP answer, then a piece again and again, with a pause after each, without an end.
+    Endless {
+        /// What it begins with.
+        head: Vec<u8>,
+        /// What is repeated.
+        piece: Vec<u8>,
+        /// Time between two pieces.
+        pause: Duration,
+    },
     /// Never answers.
     Hang,
 }
@@ -103,7 +112,8 @@ impl Reply {
             }
             Self::Stream(pieces) => [vec![event_stream()], pieces].concat(),
             Self::EndlessStream(pieces) => {
-                return Script::new([vec![event_stream()], pieces].concat(), End::Comments);
+                let end = End::Repeat(b":\n".to_vec(), Duration::from_millis(1));
+                return Script::new([vec![event_stream()], pieces].concat(), end);
             }
             Self::SilentStream(pieces) => {
                 return Script::new([vec![event_stream()], pieces].concat(), End::Silence);
@@ -122,6 +132,9 @@ impl Reply {
             }
             Self::MalformedJson => vec![answer(200, "", r#"{"choices": [{"message""#)],
             Self::Raw(bytes) => vec![bytes],
+            Self::Endless { head, piece, pause } => {
+                return Script::new(vec![head], End::Repeat(piece, pause));
+            }
             Self::Hang => return Script::new(Vec::new(), End::Silence),
         };
         Script::new(pieces, End::Close)
@@ -136,7 +149,7 @@ struct Script {
 
 enum End {
     Close,
-    Comments,
+    Repeat(Vec<u8>, Duration),
     Silence,
 }
 
@@ -153,9 +166,9 @@ impl Script {
         match self.end {
             End::Close => to.shutdown().await,
             End::Silence => gone(to.as_ref()).await,
-            End::Comments => loop {
-                to.write_all(b":\n").await?;
-                tokio::time::sleep(Duration::from_millis(1)).await;
+            End::Repeat(piece, pause) => loop {
+                to.write_all(&piece).await?;
+                tokio::time::sleep(pause).await;
             },
         }
     }
@@ -221,6 +234,7 @@ type Handler = Box<dyn Fn(&RecordedRequest) -> Reply + Send + Sync>;
 struct State {
     handler: Handler,
     requests: Mutex<Vec<RecordedRequest>>,
+    keeps: AtomicBool,
     healthy: AtomicBool,
     checks: AtomicUsize,
     at_once: watch::Sender<usize>,
@@ -253,6 +267,7 @@ impl ScriptedServer {
         let state = Arc::new(State {
             handler: Box::new(handler),
             requests: Mutex::default(),
+            keeps: AtomicBool::new(true),
             healthy: AtomicBool::new(true),
             checks: AtomicUsize::new(0),
             at_once: watch::Sender::new(0),
@@ -271,6 +286,11 @@ impl ScriptedServer {
     pub fn requests(&self) -> Vec<RecordedRequest> {
         let requests = self.state.requests.lock();
         requests.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps no request from now on: for so many of them that they would fill the memory.
+    pub fn forget_requests(&self) {
+        self.state.keeps.store(false, Ordering::SeqCst);
     }
 
     /// What `GET /health` says from now on; at first it says that all is well. These requests are not recorded.
@@ -323,7 +343,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) -> io::Result<()> {
         // The order of the record and of the replies is the same.
         let mut requests = state.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let script = (state.handler)(&request).script(&request);
-        requests.push(request);
+        if state.keeps.load(Ordering::SeqCst) {
+            requests.push(request);
+        }
         script
     };
     let played = script.play(write).await;

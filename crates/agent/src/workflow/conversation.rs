@@ -1,13 +1,16 @@
 //! Every state has a prompt of its own; a trajectory keeps each message once.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 use swegym_core::{Message, Trajectory};
 
 /// Where each message of a trajectory stands.
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
-    places: HashMap<(u8, String), usize>,
+    /// By the hash of a message: its text is in the trajectory, and not kept again.
+    places: HashMap<u64, Vec<usize>>,
+    hashing: RandomState,
     known: usize,
 }
 
@@ -17,10 +20,11 @@ impl Conversation {
         self.catch_up(trajectory);
         let mut ranges: Vec<(usize, usize)> = Vec::new();
         for message in prompt {
-            let key = key(message);
-            let place = *self.places.entry(key).or_insert_with(|| {
+            let place = self.place(trajectory, message).unwrap_or_else(|| {
                 trajectory.messages.push(message.clone());
-                trajectory.messages.len() - 1
+                let place = trajectory.messages.len() - 1;
+                self.remember(message, place);
+                place
             });
             match ranges.last_mut() {
                 Some((_, end)) if *end == place => *end += 1,
@@ -33,14 +37,27 @@ impl Conversation {
 
     fn catch_up(&mut self, trajectory: &Trajectory) {
         for (index, message) in trajectory.messages.iter().enumerate().skip(self.known) {
-            if message.tool_calls.is_empty() && message.reasoning_content.is_none() {
-                self.places.entry(key(message)).or_insert(index);
+            let is_plain = message.tool_calls.is_empty() && message.reasoning_content.is_none();
+            if is_plain && self.place(trajectory, message).is_none() {
+                self.remember(message, index);
             }
         }
         self.known = trajectory.messages.len();
     }
-}
 
-fn key(message: &Message) -> (u8, String) {
-    (message.role as u8, message.content.clone())
+    fn place(&self, trajectory: &Trajectory, message: &Message) -> Option<usize> {
+        let is_same = |place: &&usize| {
+            let other = &trajectory.messages[**place];
+            other.role == message.role && other.content == message.content
+        };
+        self.places.get(&self.hash(message))?.iter().find(is_same).copied()
+    }
+
+    fn remember(&mut self, message: &Message, place: usize) {
+        self.places.entry(self.hash(message)).or_default().push(place);
+    }
+
+    fn hash(&self, message: &Message) -> u64 {
+        self.hashing.hash_one((message.role as u8, &message.content))
+    }
 }

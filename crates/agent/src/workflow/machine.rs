@@ -131,6 +131,8 @@ impl Machine<'_> {
             Some(ExitStatus::StepLimit)
         } else if limits.max_tokens.is_some_and(|limit| self.trajectory.usage.total() >= limit) {
             Some(ExitStatus::TokenLimit)
+        } else if limits.cost_is_reached(&self.trajectory) {
+            Some(ExitStatus::CostLimit)
         } else if self.time_left().is_zero() {
             Some(ExitStatus::TimeLimit)
         } else {

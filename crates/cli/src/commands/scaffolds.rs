@@ -55,8 +55,10 @@ pub(crate) fn scaffold(args: &ScaffoldArgs, model: &ModelArgs) -> anyhow::Result
             Arc::new(CodeAct { config, prompts: prompts.unwrap_or(CodeAct::builtin_prompts()) })
         }
         ScaffoldName::Workflow => {
-            let mut workflow =
-                Workflow::new(WorkflowConfig { scaffold: config, ..WorkflowConfig::default() });
+            let defaults = WorkflowConfig::default();
+            // What upstream allows holds where nothing else is said.
+            let max_cost = config.max_cost.unwrap_or(defaults.max_cost);
+            let mut workflow = Workflow::new(WorkflowConfig { scaffold: config, max_cost, ..defaults });
             workflow.prompts = prompts.unwrap_or(Workflow::builtin_prompts());
             if let Some(folder) = &model.tokens.tokenizer {
                 workflow.tokens = Arc::new(ModelTokens(tokenizer(folder)?));

@@ -17,5 +17,6 @@ mod machine;
 mod outside;
 mod pipeline;
 mod prompts;
+mod scaffolds;
 mod stored_runs;
 mod support;

@@ -50,7 +50,7 @@ impl Json {
     pub fn parse(text: &str) -> Result<Self, JsonError> {
         let mut reader = Reader { text, position: 0 };
         reader.skip_space();
-        let value = reader.value(0)?;
+        let value = reader.value()?;
         reader.skip_space();
         if reader.rest().is_empty() { Ok(value) } else { Err(reader.unexpected()) }
     }
@@ -68,6 +68,57 @@ impl From<&Value> for Json {
             Value::Object(fields) => {
                 Self::Object(fields.iter().map(|(key, value)| (key.clone(), value.into())).collect())
             }
+        }
+    }
+}
+
+/// What a text has at the place of a value.
+enum Begun {
+    Whole(Json),
+    Open(Open),
+}
+
+/// A list or an object of which more is to be read.
+enum Open {
+    List(Vec<Json>),
+    Object(Fields),
+}
+
+#[derive(Default)]
+struct Fields {
+    fields: Vec<(String, Json)>,
+    /// Where the field of a key lies.
+    places: HashMap<String, usize>,
+    /// Key of the value that comes next.
+    key: String,
+}
+
+impl Open {
+    fn end(&self) -> &'static str {
+        match self {
+            Self::List(_) => "]",
+            Self::Object(_) => "}",
+        }
+    }
+
+    fn add(&mut self, value: Json) {
+        match self {
+            Self::List(values) => values.push(value),
+            Self::Object(Fields { fields, places, key }) => {
+                let key = std::mem::take(key);
+                let place = *places.entry(key.clone()).or_insert(fields.len());
+                match fields.get_mut(place) {
+                    Some(field) => field.1 = value,
+                    None => fields.push((key, value)),
+                }
+            }
+        }
+    }
+
+    fn close(self) -> Json {
+        match self {
+            Self::List(values) => Json::List(values),
+            Self::Object(Fields { fields, .. }) => Json::Object(fields),
         }
     }
 }
@@ -102,19 +153,69 @@ impl<'a> Reader<'a> {
         if self.take(token) { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    fn value(&mut self, depth: usize) -> Result<Json, JsonError> {
-        if depth > DEPTH_LIMIT {
-            return Err(JsonError::TooDeep);
+    /// Keeps what is open on a heap of its own: a thread's stack is too small for what Python reads.
+    fn value(&mut self) -> Result<Json, JsonError> {
+        let mut open: Vec<Open> = Vec::new();
+        loop {
+            if open.len() > DEPTH_LIMIT {
+                return Err(JsonError::TooDeep);
+            }
+            let mut value = match self.begin()? {
+                Begun::Whole(value) => value,
+                Begun::Open(inner) => {
+                    open.push(inner);
+                    continue;
+                }
+            };
+            loop {
+                let Some(mut outer) = open.pop() else { return Ok(value) };
+                outer.add(value);
+                self.skip_space();
+                if self.take(outer.end()) {
+                    value = outer.close();
+                    continue;
+                }
+                self.expect(",")?;
+                self.skip_space();
+                self.key(&mut outer)?;
+                open.push(outer);
+                break;
+            }
         }
-        if self.take("\"") {
-            return self.string().map(Json::Text);
+    }
+
+    /// Reads a value up to its end, or to the first value in it.
+    fn begin(&mut self) -> Result<Begun, JsonError> {
+        let mut open = if self.take("\"") {
+            return self.string().map(|text| Begun::Whole(Json::Text(text)));
+        } else if self.take("[") {
+            Open::List(Vec::new())
+        } else if self.take("{") {
+            Open::Object(Fields::default())
+        } else {
+            return self.word().map(Begun::Whole);
+        };
+        self.skip_space();
+        if self.take(open.end()) {
+            return Ok(Begun::Whole(open.close()));
         }
-        if self.take("[") {
-            return self.list(depth + 1);
+        self.key(&mut open)?;
+        Ok(Begun::Open(open))
+    }
+
+    /// Where fields are read, the key of the next one and what follows it up to the value.
+    fn key(&mut self, open: &mut Open) -> Result<(), JsonError> {
+        if let Open::Object(fields) = open {
+            self.expect("\"")?;
+            fields.key = self.string()?;
+            self.skip_space();
+            self.expect(":")?;
+            self.skip_space();
         }
-        if self.take("{") {
-            return self.object(depth + 1);
-        }
+        Ok(())
+    }
+
+    fn word(&mut self) -> Result<Json, JsonError> {
         let words = [
             ("null", Json::Null),
             ("true", Json::Bool(true)),
@@ -126,51 +227,6 @@ impl<'a> Reader<'a> {
         match words.into_iter().find(|(word, _)| self.take(word)) {
             Some((_, value)) => Ok(value),
             None => self.number(),
-        }
-    }
-
-    fn list(&mut self, depth: usize) -> Result<Json, JsonError> {
-        let mut values = Vec::new();
-        self.skip_space();
-        if self.take("]") {
-            return Ok(Json::List(values));
-        }
-        loop {
-            self.skip_space();
-            values.push(self.value(depth)?);
-            self.skip_space();
-            if self.take("]") {
-                return Ok(Json::List(values));
-            }
-            self.expect(",")?;
-        }
-    }
-
-    fn object(&mut self, depth: usize) -> Result<Json, JsonError> {
-        let mut fields: Vec<(String, Json)> = Vec::new();
-        let mut places = HashMap::new();
-        self.skip_space();
-        if self.take("}") {
-            return Ok(Json::Object(fields));
-        }
-        loop {
-            self.skip_space();
-            self.expect("\"")?;
-            let key = self.string()?;
-            self.skip_space();
-            self.expect(":")?;
-            self.skip_space();
-            let value = self.value(depth)?;
-            let place = *places.entry(key.clone()).or_insert(fields.len());
-            match fields.get_mut(place) {
-                Some(field) => field.1 = value,
-                None => fields.push((key, value)),
-            }
-            self.skip_space();
-            if self.take("}") {
-                return Ok(Json::Object(fields));
-            }
-            self.expect(",")?;
         }
     }
 

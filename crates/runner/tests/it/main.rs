@@ -7,8 +7,10 @@
     reason = "a test fails by panicking, and says on standard output when it is skipped"
 )]
 
+mod destroyed;
 mod docker;
 mod endpoint;
+mod hostile;
 mod infrastructure;
 mod outside;
 mod resume;

@@ -148,6 +148,15 @@ pub trait Sandbox: Send + Sync {
         Err(SandboxError::Unsupported { action: "fork the sandbox" })
     }
 
+    /// Another sandbox of the image that this one began with, within the same limits, with nothing of what was written
+    /// here. It reaches nothing, and sees no folders of the host but those of the image.
+    ///
+    /// # Errors
+    /// As for [`Backend::create`].
+    async fn pristine(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
+        Err(SandboxError::Unsupported { action: "make a fresh sandbox of the same image" })
+    }
+
     /// Writes what differs from the image into `folder`, which is made, for [`Backend::restore`].
     ///
     /// # Errors

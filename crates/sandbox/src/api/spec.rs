@@ -21,6 +21,19 @@ pub struct SandboxSpec {
     pub extra_binds: Vec<(PathBuf, PathBuf, bool)>,
 }
 
+impl SandboxSpec {
+    /// The same image and limits, and nothing else.
+    pub(crate) fn pristine(&self) -> Self {
+        Self {
+            image: self.image.clone(),
+            upper: Upper::Memory,
+            limits: self.limits,
+            network: Network::None,
+            extra_binds: Vec::new(),
+        }
+    }
+}
+
 /// Where the files go that are written inside.
 #[derive(Debug, Clone)]
 pub enum Upper {

@@ -130,9 +130,7 @@ impl Backend for DockerBackend {
             fs::metadata(source).step(format!("find `{}`", source.display()))?;
         }
         let known = self.images.find(&self.shared.daemon, &spec.image).await?;
-        let config = known.config(&spec.image.config);
-        let source = Source { image: known.id.clone(), known, config, fork: None, changes: Vec::new() };
-        self.shared.create_apart(spec.clone(), source).await
+        self.shared.create_apart(spec.clone(), Source::of_image(known, spec)).await
     }
 
     fn unenforced_of(&self, limits: &Limits) -> Vec<String> {
@@ -155,6 +153,14 @@ pub(super) struct Source {
     pub(super) fork: Option<Arc<ForkImage>>,
     /// How its files differ from those of the known image.
     pub(super) changes: Vec<Change>,
+}
+
+impl Source {
+    /// The image itself.
+    pub(super) fn of_image(known: Known, spec: &SandboxSpec) -> Self {
+        let config = known.config(&spec.image.config);
+        Self { image: known.id.clone(), known, config, fork: None, changes: Vec::new() }
+    }
 }
 
 impl Shared {

@@ -69,6 +69,12 @@ impl Keeper for Contained {
         self.container.shared.create_apart(self.spec.clone(), source).await
     }
 
+    async fn pristine(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
+        let spec = self.spec.pristine();
+        let source = Source::of_image(self.known.clone(), &spec);
+        self.container.shared.create_apart(spec, source).await
+    }
+
     async fn checkpoint(&self, _sandbox: &GuestSandbox, _folder: &Path) -> Result<(), SandboxError> {
         Err(SandboxError::Unsupported { action: "checkpoint the sandbox" })
     }

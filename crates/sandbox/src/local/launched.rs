@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::backend::LauncherHandle;
 use super::protocol::{LauncherReply, LauncherRequest};
 use super::sandbox::{GuestSandbox, Keeper};
+use super::visit::Inherited;
 use crate::{Change, Sandbox, SandboxError, SandboxSpec};
 
 /// A sandbox that the launcher made.
@@ -38,6 +39,10 @@ impl Keeper for Launched {
 
     async fn fork(&self, sandbox: &GuestSandbox) -> Result<Box<dyn Sandbox>, SandboxError> {
         Ok(Box::new(self.make_fork(sandbox).await?))
+    }
+
+    async fn pristine(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
+        Ok(Box::new(self.launcher.create(&self.spec.pristine(), Inherited::Nothing, None).await?))
     }
 
     async fn checkpoint(&self, sandbox: &GuestSandbox, folder: &Path) -> Result<(), SandboxError> {

@@ -62,6 +62,9 @@ pub(crate) trait Keeper: Send + Sync {
     /// As [`Sandbox::fork`].
     async fn fork(&self, sandbox: &GuestSandbox) -> Result<Box<dyn Sandbox>, SandboxError>;
 
+    /// As [`Sandbox::pristine`].
+    async fn pristine(&self) -> Result<Box<dyn Sandbox>, SandboxError>;
+
     /// As [`Sandbox::checkpoint`].
     async fn checkpoint(&self, sandbox: &GuestSandbox, folder: &Path) -> Result<(), SandboxError>;
 }
@@ -255,6 +258,10 @@ impl Sandbox for GuestSandbox {
 
     async fn fork(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
         self.keeper.fork(self).await
+    }
+
+    async fn pristine(&self) -> Result<Box<dyn Sandbox>, SandboxError> {
+        self.keeper.pristine().await
     }
 
     async fn checkpoint(&self, folder: &Path) -> Result<(), SandboxError> {

@@ -634,3 +634,21 @@ pub(crate) async fn a_session_that_runs_a_command_may_be_forked(subject: &Subjec
     assert_eq!(parent.read_file("/tmp/file", 99).await.unwrap(), b"after\n");
     assert_eq!(fork.read_file("/tmp/file", 99).await.unwrap(), b"before\n");
 }
+
+pub(crate) async fn a_pristine_sandbox_has_nothing_of_the_other(subject: &Subject) {
+    let folder = tempfile::tempdir().unwrap();
+    let bind = (folder.path().to_owned(), "/opt/bound".into(), true);
+    let sandbox = subject.with(|spec| spec.extra_binds.push(bind.clone())).await;
+    text(&*sandbox, "echo x > /root/new; rm -rf /etc/passwd; test -d /opt/bound").await;
+    let forked = fork(&*sandbox).await;
+    for from in [&sandbox, &forked] {
+        let pristine = from.pristine().await.unwrap();
+        text(&*pristine, "test ! -e /root/new && test -e /etc/passwd && test ! -e /opt/bound").await;
+        text(&*pristine, "echo y > /root/other").await;
+        text(&**from, "test -e /root/new && test ! -e /root/other").await;
+        pristine.destroy().await.unwrap();
+    }
+    let pristine = sandbox.pristine().await.unwrap();
+    sandbox.destroy().await.unwrap();
+    text(&*pristine, "echo it lives on").await;
+}

@@ -142,7 +142,7 @@ macro_rules! for_each_case {
             every_kind_of_change_is_listed, changed_links_are_listed, changed_names_are_bytes,
             changes_of_a_hostile_tree_come_to_an_end, a_checkpoint_is_restored,
             a_restored_sandbox_can_do_it_again, a_busy_sandbox_is_checkpointed_at_one_moment,
-            what_is_no_checkpoint_is_refused, a_session_goes_on_after_a_fork,
+            what_is_no_checkpoint_is_refused, a_pristine_sandbox_has_nothing_of_the_other, a_session_goes_on_after_a_fork,
             a_session_that_runs_a_command_may_be_forked,
             session_keeps_what_commands_changed, session_tells_exit_code_and_folder,
             session_output_is_one_stream_in_order, session_takes_any_text,
