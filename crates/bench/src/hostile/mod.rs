@@ -14,11 +14,13 @@ use serde_json::json;
 use self::cost::{Cost, cost};
 use self::inputs::Input;
 
+type Reader = dyn Fn(&[u8]);
+
 /// Something that makes sense of untrusted bytes, and what is hard on it.
 struct Subject {
     name: String,
     inputs: Vec<Input>,
-    read: Box<dyn Fn(&[u8])>,
+    read: Box<Reader>,
 }
 
 impl Subject {
