@@ -32,8 +32,10 @@ impl Fix {
     pub(super) fn of(instance: &Instance) -> Self {
         let patch = instance.grading.patch.clone();
         let files = parse(patch.as_bytes()).expect("the gold patch is one");
-        let [file] = &files[..] else { panic!("the gold patch changes {} files", files.len()) };
-        let [hunk] = &file.hunks[..] else { panic!("the gold patch has {} hunks", file.hunks.len()) };
+        assert_eq!(files.len(), 1, "files that the gold patch changes");
+        let file = &files[0];
+        assert_eq!(file.hunks.len(), 1, "places that the gold patch changes");
+        let hunk = &file.hunks[0];
         let lines = &hunk.lines;
         let is_changed = |line: &Line<'_>| matches!(line.kind, LineKind::Removed | LineKind::Added);
         let mut first = lines.iter().position(is_changed).expect("a hunk changes something");
