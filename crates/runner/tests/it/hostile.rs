@@ -232,12 +232,12 @@ async fn what_files_say_is_not_obeyed() {
     let tags = |tool: &str, parameters: &str| Reply::text(&format!("So.\n\n<function={tool}>\n{parameters}"));
     let command = |line: &str| tags("execute_bash", &format!("<parameter=command>\n{line}\n</parameter>\n"));
     let look = "ls; test ! -e obeyed; rm NOTES";
-    let codeact = || Arc::new(CodeAct { config: config(), ..CodeAct::default() });
-    let mini = Arc::new(Mini { config: config(), native: false, ..Mini::default() });
+    let codeact = || -> Arc<dyn Scaffold> { Arc::new(CodeAct { config: config(), ..CodeAct::default() }) };
+    let mini: Arc<dyn Scaffold> = Arc::new(Mini { config: config(), native: false, ..Mini::default() });
     let in_calls = vec![bash(INJECTED), bash(look), Reply::call("finish", &json!({}))];
     let in_tags = vec![command(INJECTED), command(look), tags("finish", "")];
     let in_blocks = vec![block(INJECTED), block(look), block("echo SWEGYM_WORK_IS_DONE")];
-    let forms: [(&str, Arc<dyn Scaffold>, bool, Vec<Reply>); 3] = [
+    let forms = [
         ("calls", codeact(), false, in_calls),
         ("tags", codeact(), true, in_tags),
         ("blocks", mini, false, in_blocks),
