@@ -1,7 +1,7 @@
 //! What an evaluation leaves in its sandbox.
 
 use swegym_core::Finding;
-use swegym_sandbox::{Sandbox, SandboxError};
+use swegym_sandbox::{ExecRequest, Sandbox, SandboxError};
 
 use crate::findings::{AUDIT_INCOMPLETE, PROCESSES_LEFT, WRITES_OUTSIDE, finding, finding_of};
 
@@ -19,6 +19,8 @@ pub struct RunAudit {
 impl RunAudit {
     /// Looks at the sandbox before anything runs in it.
     pub async fn begin(sandbox: &dyn Sandbox) -> Self {
+        // What a sandbox keeps ready for its first command counts as a process until then.
+        let _ = sandbox.exec(&ExecRequest::new(["true"])).await;
         Self { processes: processes(sandbox).await }
     }
 
