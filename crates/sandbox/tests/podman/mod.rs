@@ -26,13 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const FOLDERS: [&str; 11] =
     ["dev", "etc", "mnt", "proc", "root", "run", "sys", "tmp", "usr/bin", "var/tmp", "usr/lib"];
 const LINKS: [(&str, &str); 3] = [("bin", "usr/bin"), ("lib", "usr/lib"), ("lib64", "usr/lib")];
-const PROGRAMS: [&str; 69] = [
+const PROGRAMS: [&str; 70] = [
     "basename", "bash", "cat", "chmod", "chroot", "cmp", "comm", "cp", "cut", "date", "dd", "diff",
     "dirname", "echo", "env", "false", "find", "git", "grep", "head", "hostname", "id", "kill", "ln", "ls",
     "md5sum", "mkdir", "mkfifo", "mknod", "mktemp", "mount", "mv", "nice", "od", "pgrep", "pkill",
     "printenv", "printf", "ps", "pwd", "readlink", "rm", "rmdir", "sed", "seq", "setsid", "sh", "sleep",
-    "sort", "stat", "stty", "sync", "tail", "tee", "test", "timeout", "touch", "tr", "true", "truncate",
-    "tty", "umount", "uname", "uniq", "unshare", "wc", "whoami", "xargs", "yes",
+    "sort", "stat", "stty", "sync", "tail", "tar", "tee", "test", "timeout", "touch", "tr", "true",
+    "truncate", "tty", "umount", "uname", "uniq", "unshare", "wc", "whoami", "xargs", "yes",
 ];
 /// More than Podman may hand on is refused by machines that limit it.
 const OPEN_FILES: u64 = 1024;
