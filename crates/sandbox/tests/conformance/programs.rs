@@ -86,6 +86,7 @@ pub(crate) async fn git_keeps_a_history(subject: &Subject) {
     }
     let script = "\
 set -e
+export GIT_TEMPLATE_DIR=
 cd /root; git init -q one; cd one
 git config user.email a@example.com; git config user.name a
 mkdir -p a/b; echo 1 > a/b/file; ln -s b a/link; git add .; git commit -q -m first
