@@ -116,6 +116,8 @@ impl Launcher {
     }
 
     fn serve(&mut self) -> io::Result<()> {
+        // Where it cannot be had, whoever cleans up after this owner only does not wait.
+        let _lock = self.scratch.lock();
         let served = self.serve_until_owner_is_gone();
         self.end_all();
         served

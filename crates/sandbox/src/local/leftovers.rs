@@ -3,10 +3,13 @@
 //! An owner has a scratch folder in the state folder, named after it, and groups of the same name. The name
 //! holds process id and start time, so what belongs to a living owner is never mistaken.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{Flock, FlockArg};
 
 use super::cgroup;
 use super::identity::{Owner, layer_owner};
@@ -17,6 +20,10 @@ const MACHINE: &str = "machine";
 const MOUNT_POINT: &str = "root";
 const WORK_RECORD: &str = "work-folder";
 const DISK_RECORD: &str = "disk-folder";
+
+/// How long a launcher is waited for that is removing what belongs to its dead owner.
+const LAUNCHER_PATIENCE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// The folder of one owner. It holds an empty folder to mount on, where the owner runs, and for each sandbox
 /// that writes into a folder of the host the path of the work folder beside it, or of the folder that is its own.
@@ -36,6 +43,12 @@ impl Scratch {
         fs::create_dir_all(scratch.mount_point())?;
         fs::write(scratch.folder.join(MACHINE), Machine::current().text)?;
         Ok(scratch)
+    }
+
+    /// Held by the launcher: while anybody has it, what belongs to the owner is being removed, or will be.
+    pub(crate) fn lock(&self) -> io::Result<Flock<File>> {
+        let file = File::open(self.folder.join(MACHINE))?;
+        Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
     }
 
     pub(crate) fn folder(&self) -> &Path {
@@ -176,6 +189,7 @@ pub struct LeftoverReport {
 /// [`SandboxError::Io`] when something is there and cannot be removed.
 pub fn clean_leftovers(state_dir: &Path) -> Result<LeftoverReport, SandboxError> {
     let mut report = LeftoverReport::default();
+    owned_by_the_dead(state_dir).into_iter().for_each(|folder| wait_for_launcher(&Scratch::at(folder)));
     for place in cgroup::owner_folders() {
         for group in owned_by_the_dead(&place) {
             unless_gone(remove_groups(&group, &mut report))?;
@@ -189,6 +203,16 @@ pub fn clean_leftovers(state_dir: &Path) -> Result<LeftoverReport, SandboxError>
         }
     }
     Ok(report)
+}
+
+/// A launcher removes everything when its owner is gone, which takes a moment.
+fn wait_for_launcher(scratch: &Scratch) {
+    let give_up = Instant::now() + LAUNCHER_PATIENCE;
+    while scratch.lock().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        && Instant::now() < give_up
+    {
+        std::thread::sleep(PAUSE);
+    }
 }
 
 /// Another owner may be cleaning up too, and groups of other users are theirs to remove.
